@@ -1,0 +1,73 @@
+"""Projects, API keys and idempotency keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from headrace.db import Base
+
+ROLES = ("viewer", "submitter", "maintainer", "admin")
+
+
+class Project(Base):
+    """A team's own space: what belongs to a project is invisible to the others."""
+
+    __tablename__ = "projects"
+    __table_args__ = (
+        CheckConstraint("weight > 0", name="weight"),
+        CheckConstraint("max_priority BETWEEN 0 AND 9", name="max_priority"),
+    )
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+    weight: Mapped[float] = mapped_column(default=1.0)
+    max_priority: Mapped[int] = mapped_column(default=9)
+    max_running: Mapped[int | None]
+    max_queued: Mapped[int | None]
+    last_started_at: Mapped[datetime | None]
+
+
+class ApiKey(Base):
+    """A key: its prefix, to tell it by, and the SHA-256 of the whole; never the key itself."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint(f"role IN {ROLES}", name="role"),
+        Index("ix_api_keys_list", "project", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project: Mapped[str] = mapped_column(ForeignKey("projects.name"))
+    role: Mapped[str]
+    name: Mapped[str]
+    prefix: Mapped[str] = mapped_column(unique=True)
+    secret_sha256: Mapped[str]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class IdempotencyKey(Base):
+    """A client's promise that requests with this key are one; the answer, once there is one.
+
+    Without an answer the row reserves the key until ``expires_at``; with one, keeps it until then.
+    """
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (
+        CheckConstraint("(status IS NULL) = (answer IS NULL)", name="answered"),
+        Index("ix_idempotency_keys_expiry", "expires_at"),
+    )
+
+    project: Mapped[str] = mapped_column(ForeignKey("projects.name"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[str]
+    request_sha256: Mapped[str | None]
+    expires_at: Mapped[datetime]
+    status: Mapped[int | None]
+    answer: Mapped[dict[str, Any] | None]

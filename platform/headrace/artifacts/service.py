@@ -1,0 +1,40 @@
+"""Which row needs which bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from headrace.artifacts.store import Stored
+from headrace.artifacts.tables import Artifact
+from headrace.errors import NotFound
+
+
+def attach(session: Session, *, project: str, owner: str, files: Mapping[str, Stored], now: datetime) -> None:
+    """Record that ``owner`` needs ``files`` (name → bytes already durable in the store)."""
+    session.add_all(
+        Artifact(owner=owner, name=name, project=project, digest=file.digest, size_bytes=file.size_bytes, created_at=now)
+        for name, file in files.items()
+    )
+
+
+def attached(session: Session, owner: str) -> dict[str, Stored]:
+    """Return what ``owner`` needs, by name."""
+    rows = session.scalars(select(Artifact).where(Artifact.owner == owner))
+    return {row.name: Stored(row.digest, row.size_bytes) for row in rows}
+
+
+def artifact(session: Session, owner: str, name: str) -> Stored:
+    """Return one file of ``owner``. Raises `NotFound`."""
+    row = session.get(Artifact, (owner, name))
+    if row is None:
+        raise NotFound(f"{owner} has no {name}")
+    return Stored(row.digest, row.size_bytes)
+
+
+def detach(session: Session, owner: str) -> None:
+    """Record that ``owner`` needs nothing any more."""
+    session.execute(delete(Artifact).where(Artifact.owner == owner))

@@ -1,0 +1,201 @@
+"""The database: the only truth. SQLite and PostgreSQL, chosen by URL.
+
+`Database.transaction` is the one way to write and `Database.read` the one way to only read; entry points
+(view, command, task, tick) open them, services never commit. Work that must follow a commit, such as a
+ticket to the broker, is handed to `after_commit`.
+
+SQLite runs in WAL mode with ``synchronous=FULL``; writers take the lock at BEGIN, so that a transaction
+never fails half-way for a lock that it could not upgrade. SQLite before 3.51.3 can lose a committed write
+when a writer races a checkpoint (sqlite.org/wal.html, "the WAL-reset bug"), so older ones are refused and
+Linux wheels bring their own. On PostgreSQL transactions are READ COMMITTED and rows are locked explicitly.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.types import TypeDecorator
+
+OLDEST_SQLITE = (3, 51, 3)
+_READ_ONLY = "headrace_read_only"
+_CALLBACKS = "headrace_after_commit"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC; aware in Python on every database. SQLite keeps it as text that sorts."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return ``value`` as the database keeps it. Raises ValueError for a naive one."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return ``value`` in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables. Constraints have stable names, so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
+    }
+
+
+class Database:
+    """A database and the ways into it. Thread-safe; make one per process, after any fork."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.engine = _engine(url)
+        self._write = sessionmaker(self.engine, expire_on_commit=False)
+        self._read = sessionmaker(
+            self.engine.execution_options(**{_READ_ONLY: True}), expire_on_commit=False, autoflush=False
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Yield a session; commit at the end, or roll back whole if anything was raised."""
+        with self._write() as session:
+            with session.begin():
+                yield session
+            for callback in session.info.pop(_CALLBACKS, []):
+                callback()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Yield a session on one snapshot, for reading only."""
+        with self._read() as session:
+            yield session
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def after_commit(session: Session, callback: Callable[[], None]) -> None:
+    """Call ``callback`` once the session's transaction has committed; never if it rolls back."""
+    session.info.setdefault(_CALLBACKS, []).append(callback)
+
+
+def clock(session: Session) -> datetime:
+    """Return the database's own time, which alone judges leases. Advances within a transaction."""
+    if session.get_bind().dialect.name == "postgresql":
+        now = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return now.astimezone(UTC)  # type: ignore[no-any-return]
+    now = session.execute(text("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')")).scalar_one()
+    return datetime.fromisoformat(now).replace(tzinfo=UTC)
+
+
+def is_postgresql(session: Session) -> bool:
+    """Return whether the session speaks to PostgreSQL."""
+    return session.get_bind().dialect.name == "postgresql"
+
+
+_last_ns = 0
+_id_lock = threading.Lock()
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id: opaque, and ordered by time (strictly so within one process)."""
+    global _last_ns
+    with _id_lock:
+        _last_ns = max(time.time_ns(), _last_ns + 1)
+        return f"{prefix}_{_last_ns:016x}{secrets.token_hex(5)}"
+
+
+def _engine(url: str) -> Engine:
+    backend = make_url(url).get_backend_name()
+    if backend == "sqlite":
+        module = _sqlite_module()
+        engine = create_engine(url, module=module, connect_args={"timeout": 30}, pool_size=20, max_overflow=20)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if backend == "postgresql":
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=20,
+            connect_args={"connect_timeout": 5, "options": "-c lock_timeout=30s -c timezone=UTC"},
+        )
+    raise ValueError(f"HEADRACE_DATABASE_URL: {backend} is not supported; use sqlite:/// or postgresql://")
+
+
+def _sqlite_module() -> Any:
+    try:
+        from pysqlite3 import dbapi2 as module
+    except ImportError:
+        import sqlite3 as module
+    if module.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise RuntimeError(f"SQLite {module.sqlite_version} can lose committed writes; {oldest} is the oldest safe one")
+    return module
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
+    connection.isolation_level = None  # type: ignore[attr-defined]  # BEGIN is ours, see _begin_sqlite
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def upgrade(url: str) -> None:
+    """Bring the schema at ``url`` to the newest revision. Safe to call from several processes at once."""
+    from alembic import command
+
+    command.upgrade(_alembic(url), "head")
+
+
+def schema_is_current(session: Session) -> bool:
+    """Return whether the schema is the one that this code expects."""
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    head = ScriptDirectory.from_config(_alembic("")).get_current_head()
+    return MigrationContext.configure(session.connection()).get_current_revision() == head
+
+
+def _alembic(url: str) -> Any:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "headrace_migrations:.")
+    config.attributes["url"] = url
+    return config

@@ -1,0 +1,128 @@
+"""Jobs and what hangs on them. The schema repeats the invariants of the state machine as CHECKs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from headrace.db import Base
+from headrace.jobs.states import FINAL, State
+
+
+def _in(states: frozenset[State]) -> str:
+    return ", ".join(f"'{state}'" for state in sorted(states))
+
+
+_QUEUED = text("state = 'queued'")
+_RUNNING = text("state = 'running'")
+_WAITING = text("state = 'waiting'")
+
+
+class Job(Base):
+    """One job. Only `headrace.jobs.transitions` writes ``state`` and the columns that go with it."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(f"state IN ({_in(frozenset(State))})", name="state"),
+        CheckConstraint(f"(finished_at IS NOT NULL) = (state IN ({_in(FINAL)}))", name="finished"),
+        CheckConstraint("(lease_token IS NOT NULL) = (state = 'running')", name="leased"),
+        CheckConstraint("(lease_expires_at IS NOT NULL) = (state = 'running')", name="lease_ends"),
+        CheckConstraint("(result IS NOT NULL) = (state = 'succeeded')", name="result"),
+        CheckConstraint("(error IS NOT NULL) = (state IN ('failed', 'cancelled'))", name="error"),
+        CheckConstraint("state <> 'succeeded' OR NOT cancel_requested", name="cancelled_never_succeeds"),
+        CheckConstraint("failures BETWEEN 0 AND max_attempts AND failures <= attempt", name="failures"),
+        CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+        Index("ix_jobs_claim", "project", "lane", text("priority DESC"), "id", postgresql_where=_QUEUED, sqlite_where=_QUEUED),
+        Index("ix_jobs_running", "project", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
+        Index("ix_jobs_lease", "lease_expires_at", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
+        Index("ix_jobs_waiting", "id", postgresql_where=_WAITING, sqlite_where=_WAITING),
+        Index("ix_jobs_retry", "available_at", postgresql_where=_QUEUED, sqlite_where=_QUEUED),
+        Index("ix_jobs_list", "project", "id"),
+        Index("ix_jobs_list_state", "project", "state", "id"),
+        Index("ix_jobs_list_kind", "project", "kind", "id"),
+        Index("ix_jobs_list_queue", "project", "queue", "id"),
+        Index("ix_jobs_list_model", "project", "model", "id"),
+        Index("ix_jobs_list_dataset", "project", "dataset", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    project: Mapped[str] = mapped_column(ForeignKey("projects.name"))
+    kind: Mapped[str]
+    name: Mapped[str]
+    state: Mapped[str]
+    priority: Mapped[int]
+    queue: Mapped[str]
+    lane: Mapped[str]
+    spec: Mapped[dict[str, Any]]
+    tags: Mapped[dict[str, Any]]
+    depends_on: Mapped[list[Any]]
+    model: Mapped[str | None]
+    dataset: Mapped[str | None]
+    attempt: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int]
+    timeout_s: Mapped[int]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str | None]
+    available_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    worker: Mapped[str | None]
+    lease_token: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    fraction: Mapped[float] = mapped_column(default=0.0)
+    message: Mapped[str] = mapped_column(default="")
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    retry_of: Mapped[str | None]
+    event_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class JobTag(Base):
+    """One tag of a job, for finding jobs by it."""
+
+    __tablename__ = "job_tags"
+    __table_args__ = (Index("ix_job_tags_find", "project", "key", "value", "job"),)
+
+    job: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    project: Mapped[str]
+    value: Mapped[str]
+
+
+class JobEvent(Base):
+    """Something that happened to a job; numbered per job without gaps.
+
+    ``type`` and ``data``: ``state`` {state, …}, ``progress`` {fraction, message}, ``metric`` {name, step,
+    value}, ``log`` {text}.
+    """
+
+    __tablename__ = "job_events"
+    __table_args__ = (
+        CheckConstraint("type IN ('state', 'progress', 'metric', 'log')", name="type"),
+        Index("ix_job_events_type", "job", "type", "attempt", "seq"),
+    )
+
+    job: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    attempt: Mapped[int]
+    type: Mapped[str]
+    at: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
+
+
+class Worker(Base):
+    """A worker process and when it last wrote."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    queues: Mapped[list[Any]]
+    slots: Mapped[int]
+    version: Mapped[str]
+    started_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime] = mapped_column(index=True)

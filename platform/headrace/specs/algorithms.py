@@ -1,0 +1,86 @@
+"""The catalogue of algorithms: what the web process must know of one to check a spec, without importing it.
+
+An algorithm is announced by an entry point in the group ``headrace.algorithms`` that names an
+`Algorithm`. The module in which it stands is imported by every process, so at its top it imports nothing
+heavier than this package: no TensorFlow, NumPy, PyArrow or scikit-learn. Only a job process resolves
+``code``, the dotted path of the class that learns.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headrace.errors import FieldError, Invalid
+from headrace.specs.base import ColumnType, Spec, TaskType
+
+GROUP = "headrace.algorithms"
+
+
+class Params(Spec):
+    """Base of an algorithm's params. Each field has a default, a range, and a one-line description."""
+
+
+class Algorithm(BaseModel):
+    """The description of one algorithm.
+
+    ``features`` and ``targets`` are the column types that it takes; ``targets`` maps each task to them.
+    ``code`` is ``"module:Class"``, a `headrace_workers.engine.algorithms.base.Learner`.
+    ``runtime`` says which fork server its jobs need. ``source`` is the paper or page that defines it.
+    """
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, extra="forbid")
+
+    name: str
+    title: str
+    summary: str
+    source: str
+    tasks: tuple[TaskType, ...]
+    features: tuple[ColumnType, ...]
+    params: type[Params]
+    code: str
+    runtime: Literal["tensorflow", "plain"] = "tensorflow"
+    single_feature: bool = False
+
+    def check_params(self, params: dict[str, Any], *loc: str | int) -> dict[str, Any]:
+        """Return ``params`` with every default filled in. Raises `Invalid`, each field under ``loc``."""
+        try:
+            return self.params.model_validate(params).model_dump(mode="json")
+        except ValidationError as error:
+            raise Invalid(field_errors(error, *loc)) from None
+
+    def schema_of_params(self) -> dict[str, Any]:
+        """Return the JSON Schema of ``params``."""
+        return self.params.model_json_schema()
+
+
+def field_errors(error: ValidationError, *loc: str | int) -> list[FieldError]:
+    """Return pydantic's errors as ours, each ``loc`` prefixed by ``loc``."""
+    return [
+        FieldError(loc=(*loc, *e["loc"]), msg=e["msg"].removeprefix("Value error, "))
+        for e in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+TARGETS: dict[TaskType, tuple[ColumnType, ...]] = {
+    "classification": ("category", "boolean", "integer", "text"),
+    "regression": ("number", "integer"),
+}
+
+
+@cache
+def catalogue() -> dict[str, Algorithm]:
+    """Return every installed algorithm by name, in the order of names."""
+    found = (point.load() for point in entry_points(group=GROUP))
+    return {a.name: a for a in sorted(found, key=lambda a: str(a.name))}
+
+
+def algorithm(name: str, *loc: str | int) -> Algorithm:
+    """Return the algorithm called ``name``. Raises `Invalid` at ``loc``."""
+    known = catalogue()
+    if name not in known:
+        raise Invalid.field(*loc, msg=f"there is no algorithm {name[:100]!r}; there are {', '.join(known)}")
+    return known[name]

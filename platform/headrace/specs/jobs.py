@@ -1,0 +1,109 @@
+"""The spec of every kind of job, as a user writes it and, with every default filled in and every ref
+pinned, as the job shows it.
+
+What needs the database (does the dataset exist? has it that column?) is checked at submission by
+`headrace.jobs.kinds`; what one spec alone can tell is checked here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from headrace.specs.base import ColumnType, Name, RefText, Spec, TaskType
+
+MAX_SEED = 2**32 - 1
+SPLIT_BY = re.compile(r"^(hash|random|(time|column):.{1,200})$", re.DOTALL)
+
+
+class Split(Spec):
+    """How rows are divided into training, validation and test rows.
+
+    ``by``: ``hash`` (by the content of feature and target columns, so that a row stays on its side in
+    later versions), ``random`` (by ``seed`` and position), ``time:COLUMN`` (the latest rows are test
+    rows), ``column:COLUMN`` (its values say ``train``, ``validation`` or ``test``).
+    """
+
+    validation: Annotated[float, Field(ge=0, le=0.9)] = 0.1
+    test: Annotated[float, Field(ge=0, le=0.9)] = 0.1
+    by: str = "hash"
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+
+    @field_validator("by")
+    @classmethod
+    def _known_rule(cls, value: str) -> str:
+        if not SPLIT_BY.match(value):
+            raise ValueError("should be hash, random, time:COLUMN or column:COLUMN")
+        return value
+
+    @field_validator("test")
+    @classmethod
+    def _leaves_training_rows(cls, value: float, info: Any) -> float:
+        if value + info.data.get("validation", 0.0) > 0.95:
+            raise ValueError("validation and test together leave less than 5 % of the rows for training")
+        return value
+
+    @property
+    def column(self) -> str | None:
+        """The column that decides, for ``time:`` and ``column:``."""
+        return self.by.partition(":")[2] or None
+
+
+class TrainSpec(Spec):
+    """Train, evaluate and register a new version of a model."""
+
+    model: Name
+    dataset: RefText
+    algorithm: Annotated[str, Field(min_length=1, max_length=100)]
+    params: dict[str, Any] = {}
+    target: Annotated[str, Field(min_length=1, max_length=1000)]
+    features: Annotated[list[str], Field(min_length=1, max_length=20_000)] | None = None
+    split: Split = Split()
+    task: TaskType | None = None
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    deterministic: bool = True
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    types: dict[str, ColumnType] = {}
+    base: None = None
+    cross_validation: None = None
+    slices: Annotated[list[str], Field(max_length=0)] = []
+    promote: None = None
+
+
+class EvaluateSpec(Spec):
+    """Evaluate a version on a dataset."""
+
+    model: RefText
+    dataset: RefText
+    slices: Annotated[list[str], Field(max_length=0)] = []
+
+
+OutputFormat = Literal["parquet", "csv", "ndjson"]
+
+
+class PredictSpec(Spec):
+    """Predict every row of a dataset, into one file.
+
+    ``keep``: columns of the dataset to copy into the output. ``columns``: None, or which of the
+    outputs to write (``prediction``, ``probability``, ``probability_<class>``). ``max_bad``: the
+    fraction of rows that may fail to be predicted (their prediction is null) before the job fails.
+    """
+
+    model: RefText
+    dataset: RefText
+    format: OutputFormat = "parquet"
+    columns: Annotated[list[str], Field(max_length=20_000)] | None = None
+    keep: Annotated[list[str], Field(max_length=20_000)] = []
+    max_bad: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+
+class IngestSpec(Spec):
+    """Turn an uploaded file into typed Parquet with a profile. Submitted by an upload, never by hand."""
+
+    dataset: Name
+    version: int
+    media_type: str
+    filename: str | None = None
+    types: dict[str, ColumnType] = {}

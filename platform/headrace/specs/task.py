@@ -1,0 +1,79 @@
+"""What passes between the supervisor and a job process.
+
+The supervisor makes a scratch folder and writes into it ``task.json`` (a `Task`) and the verified inputs;
+the job process writes its outputs below ``out/`` and sends `Message` objects, one JSON object a line, over a
+pipe. The last one is a `Done` or a `Failed`. Nothing else passes: the job process has no database, no
+credentials and no network of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from headrace.specs.base import Column
+
+TASK_FILE = "task.json"
+MAX_LINE_BYTES = 256 * 1024
+"""A longer line on the pipe ends the attempt: results are small, data goes into files."""
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Task(_Wire):
+    """One attempt of one job, complete.
+
+    ``spec`` is the resolved spec. ``inputs`` maps a name (``source``, ``data``, ``package``) to a path
+    relative to the scratch folder. ``columns`` are those of the dataset version, empty for an ingest.
+    ``code`` is the algorithm's dotted path (train only). ``lineage`` is copied into the package (train only).
+    """
+
+    job: str
+    kind: str
+    attempt: int
+    spec: dict[str, Any]
+    inputs: dict[str, str]
+    columns: list[Column] = []
+    code: str | None = None
+    lineage: dict[str, Any] = {}
+
+
+class Progress(_Wire):
+    """How far the job is: ``fraction`` 0 to 1, never falling, and what it is doing."""
+
+    type: Literal["progress"] = "progress"
+    fraction: Annotated[float, Field(ge=0, le=1)]
+    message: Annotated[str, Field(max_length=500)] = ""
+
+
+class Metric(_Wire):
+    """One point of a learning curve. ``step`` is the epoch, from 1."""
+
+    type: Literal["metric"] = "metric"
+    name: Annotated[str, Field(max_length=100)]
+    step: int
+    value: float
+
+
+class Done(_Wire):
+    """The job succeeded. ``outputs`` maps a name to a path below the scratch folder's ``out/``."""
+
+    type: Literal["done"] = "done"
+    result: dict[str, Any]
+    outputs: dict[str, str]
+
+
+class Failed(_Wire):
+    """The job failed with a reason for people; ``error`` names its class."""
+
+    type: Literal["failed"] = "failed"
+    error: str
+    message: Annotated[str, Field(max_length=4000)]
+    retryable: bool
+
+
+Message = Annotated[Progress | Metric | Done | Failed, Field(discriminator="type")]
+message_adapter: TypeAdapter[Progress | Metric | Done | Failed] = TypeAdapter(Message)
