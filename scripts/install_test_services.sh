@@ -1,0 +1,22 @@
+#!/bin/sh
+# Install PostgreSQL and Redis from the distribution, where that is possible without asking, for the tests that
+# start them privately. Elsewhere those tests are skipped with their reason; with CI=true they fail instead.
+set -eu
+
+has_postgresql() {
+    command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1
+}
+
+missing=
+has_postgresql || missing="$missing postgresql"
+command -v redis-server >/dev/null || missing="$missing redis-server"
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "Tests on these servers will be skipped, they are not installed:$missing" >&2
+    exit 0
+fi
+echo "Installing for the tests:$missing"
+apt-get update -qq
+# shellcheck disable=SC2086
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
