@@ -166,6 +166,11 @@ class Settings(BaseModel):
         return self.data / "admin.key"
 
     @property
+    def url_file(self) -> Path:
+        """The file in which a running `headrace up` says where it can be reached: one line."""
+        return self.data / "url"
+
+    @property
     def local_url(self) -> str:
         """The address at which this machine reaches the web server that these settings start."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self.host, self.host)

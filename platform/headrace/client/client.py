@@ -1,0 +1,379 @@
+"""The calls of the API, as methods."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from headrace.client import discovery
+from headrace.client.errors import ApiError, Unreachable, WaitedTooLong
+from headrace.client.transport import ProgressCallback, Transport, content_digest, read_chunks
+from headrace.client.types import (
+    FINAL,
+    Algorithm,
+    Dataset,
+    DatasetVersion,
+    Event,
+    Job,
+    Key,
+    Model,
+    ModelVersion,
+)
+from headrace.config import Settings
+from headrace.errors import HeadraceError
+
+MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+    ".parquet": "application/vnd.apache.parquet",
+    ".zip": "application/zip",
+}
+API = "/api/v1"
+PAGE = 200
+FIRST_POLL_S = 0.1
+LONGEST_POLL_S = 1.0
+PATIENCE_S = 60.0
+"""How long a wait goes on through a server that cannot be reached, as while it is restarted."""
+
+
+class Client:
+    """A connection to one Headrace server, acting in one project.
+
+    ``url``: the server; by default ``HEADRACE_URL``, else the one that runs on the data folder, else
+    ``http://127.0.0.1:8700``. ``key``: by default ``HEADRACE_KEY``, else, for a server of this machine, the
+    one in the data folder's ``admin.key``. ``project``: another one than the key's, for admin keys.
+    ``transport`` replaces the network (`httpx.BaseTransport`). Thread-safe. Every method may raise
+    `ApiError` and `Unreachable`.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        project: str | None = None,
+        settings: Settings | None = None,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        server = discovery.server(settings or Settings.load(), url, key)
+        self.url = server.url
+        self.project = project
+        self._sleep = sleep
+        self._transport = Transport(server.url, server.key, transport=transport, sleep=sleep)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    # Datasets
+
+    def upload_dataset(
+        self,
+        name: str,
+        path: str | Path,
+        *,
+        media_type: str | None = None,
+        types: Mapping[str, str] | None = None,
+        progress: ProgressCallback | None = None,
+        idempotency_key: str | None = None,
+    ) -> DatasetVersion:
+        """Upload a file as a new version of dataset ``name`` and return it, mostly still ``ingesting``.
+
+        The same bytes again give the version that has them. ``media_type`` follows from the suffix;
+        ``types`` overrides column types. The file is read twice: for its digest, which the server checks,
+        and to send it. Raises HeadraceError where the file cannot be read or its suffix says nothing.
+        """
+        path = Path(path)
+        media_type = media_type or MEDIA_TYPES.get(path.suffix.lower())
+        if media_type is None:
+            known = ", ".join(MEDIA_TYPES)
+            raise HeadraceError(
+                f"cannot tell what {path.name} is: name its media type, or use one of {known}"
+            )
+        try:
+            digest, size = content_digest(path)
+        except OSError as error:
+            raise HeadraceError(f"cannot read {path}: {error.strerror}") from None
+        params = {"filename": path.name}
+        if types:
+            params["types"] = ",".join(f"{column}:{type_}" for column, type_ in types.items())
+        response = self._transport.send(
+            "POST",
+            f"{_dataset(name)}/versions",
+            params=self._params(params),
+            content=lambda: read_chunks(path, size, progress),
+            headers={
+                "Content-Type": media_type,
+                "Content-Length": str(size),
+                "Content-Digest": digest,
+                "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
+            },
+        )
+        version: DatasetVersion = response.json()
+        return version
+
+    def datasets(self) -> Iterator[Dataset]:
+        """Yield every dataset, newest first."""
+        return self._pages(f"{API}/datasets")
+
+    def dataset(self, name: str) -> Dataset:
+        """Return one dataset."""
+        return self._get(_dataset(name))  # type: ignore[no-any-return]
+
+    def dataset_versions(self, name: str) -> Iterator[DatasetVersion]:
+        """Yield every version of a dataset, newest first."""
+        return self._pages(f"{_dataset(name)}/versions")
+
+    def dataset_version(self, name: str, version: int) -> DatasetVersion:
+        """Return one version of a dataset."""
+        return self._get(f"{_dataset(name)}/versions/{version}")  # type: ignore[no-any-return]
+
+    def wait_dataset(
+        self,
+        name: str,
+        version: int,
+        *,
+        timeout_s: float | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> DatasetVersion:
+        """Wait until a version is ingested, and return it.
+
+        Raises HeadraceError with the reason when that fails, `WaitedTooLong` after ``timeout_s``.
+        """
+        found = self.dataset_version(name, version)
+        if found["state"] == "ingesting":
+            self.wait(found["job"], timeout_s=timeout_s, on_event=on_event)
+            found = self.dataset_version(name, version)
+        if found["state"] == "failed":
+            reason = found.get("error") or {}
+            message = reason.get("message") if isinstance(reason, dict) else str(reason)
+            raise HeadraceError(f"{name}@{version} could not be ingested: {message}")
+        return found
+
+    # Jobs
+
+    def submit(
+        self,
+        kind: str,
+        spec: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        max_attempts: int | None = None,
+        timeout_s: float | None = None,
+        depends_on: Sequence[str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Submit a job and return it. What is None is left to the server's defaults."""
+        fields = {
+            "name": name,
+            "priority": priority,
+            "queue": queue,
+            "max_attempts": max_attempts,
+            "timeout_s": timeout_s,
+            "depends_on": list(depends_on) if depends_on is not None else None,
+            "tags": dict(tags) if tags is not None else None,
+        }
+        given = {field: value for field, value in fields.items() if value is not None}
+        return self.submit_body({"kind": kind, "spec": dict(spec), **given}, idempotency_key=idempotency_key)
+
+    def submit_body(self, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
+        """Submit a job given as the whole body of the request, and return it."""
+        return self._post(f"{API}/jobs", body, idempotency_key or str(uuid.uuid4()))  # type: ignore[no-any-return]
+
+    def job(self, id: str) -> Job:
+        """Return one job."""
+        return self._get(_job(id))  # type: ignore[no-any-return]
+
+    def jobs(self, *, limit: int | None = None, **filters: str | None) -> Iterator[Job]:
+        """Yield jobs, newest first: at most ``limit`` of those that match ``filters``.
+
+        Filters are those of the API: ``state``, ``kind``, ``queue``, ``model``, ``dataset``, ``tag``
+        (``key:value``), ``created_after``, ``created_before``, ``q``.
+        """
+        return self._pages(f"{API}/jobs", limit=limit, **filters)
+
+    def cancel(self, id: str) -> Job:
+        """Cancel a job and return it. A queued one is ``cancelled`` at once, a running one within seconds."""
+        return self._post(f"{_job(id)}/cancel")  # type: ignore[no-any-return]
+
+    def retry(self, id: str, *, idempotency_key: str | None = None) -> Job:
+        """Submit a failed or cancelled job again, as a new job, which is returned."""
+        key = idempotency_key or str(uuid.uuid4())
+        return self._post(f"{_job(id)}/retry", None, key)  # type: ignore[no-any-return]
+
+    def events(self, id: str, *, after: int = 0) -> Iterator[Event]:
+        """Yield what has happened to a job so far, oldest first, from event number ``after`` + 1 on."""
+        while True:
+            page = self._get(f"{_job(id)}/events", after=after, limit=PAGE)
+            for event in page["items"]:
+                after = event["seq"]
+                yield event
+            if page["next_cursor"] is None:
+                return
+
+    def wait(
+        self, id: str, *, timeout_s: float | None = None, on_event: Callable[[Event], None] | None = None
+    ) -> Job:
+        """Wait until a job is in its final state and return it, whatever that state is.
+
+        ``on_event`` is called with each event, in order, none left out and none twice, a second or so after
+        it happened. A server that goes away meanwhile is waited for. Raises `WaitedTooLong` after
+        ``timeout_s``.
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        seen = 0
+        pause = FIRST_POLL_S
+        unreachable_since: float | None = None
+        while True:
+            try:
+                # The job first: once its state is final, the events read afterwards are all there are.
+                job = self.job(id)
+                if on_event:
+                    for event in self.events(id, after=seen):
+                        seen = event["seq"]
+                        pause = FIRST_POLL_S
+                        on_event(event)
+                if job["state"] in FINAL:
+                    return job
+                unreachable_since = None
+            except Unreachable:
+                unreachable_since = unreachable_since or time.monotonic()
+                if time.monotonic() - unreachable_since > PATIENCE_S:
+                    raise
+            left = float("inf") if end is None else end - time.monotonic()
+            if left <= 0:
+                raise WaitedTooLong(f"{id} has not ended within {timeout_s:g} s. It goes on; wait again.")
+            self._sleep(min(pause, left))
+            pause = min(pause * 1.5, LONGEST_POLL_S)
+
+    def metrics(self, id: str) -> dict[str, list[tuple[int, float]]]:
+        """Return the learning curves of a job: for each name its ``[step, value]`` pairs."""
+        return self._get(f"{_job(id)}/metrics")["series"]  # type: ignore[no-any-return]
+
+    def logs(self, id: str, *, attempt: int | None = None) -> str:
+        """Return the log of a job, or that of one attempt."""
+        return self._transport.send("GET", f"{_job(id)}/logs", params=self._params({"attempt": attempt})).text
+
+    def output(self, id: str, path: str | Path, *, progress: ProgressCallback | None = None) -> str:
+        """Write the output of a job to ``path``, checked and whole or not at all; return its digest.
+
+        Raises `headrace.errors.DigestMismatch`.
+        """
+        return self._transport.download(
+            f"{_job(id)}/output", Path(path), params=self._params({}), progress=progress
+        )
+
+    # Models
+
+    def models(self) -> Iterator[Model]:
+        """Yield every model, newest first."""
+        return self._pages(f"{API}/models")
+
+    def model(self, name: str) -> Model:
+        """Return one model."""
+        return self._get(_model(name))  # type: ignore[no-any-return]
+
+    def model_versions(self, name: str) -> Iterator[ModelVersion]:
+        """Yield every version of a model, newest first."""
+        return self._pages(f"{_model(name)}/versions")
+
+    def model_version(self, name: str, version: int) -> ModelVersion:
+        """Return one version of a model."""
+        return self._get(f"{_model(name)}/versions/{version}")  # type: ignore[no-any-return]
+
+    def evaluation(self, name: str, version: int) -> dict[str, Any]:
+        """Return how good a version is on its test rows."""
+        return self._get(f"{_model(name)}/versions/{version}/evaluation")  # type: ignore[no-any-return]
+
+    def archive(
+        self, name: str, version: int, path: str | Path, *, progress: ProgressCallback | None = None
+    ) -> str:
+        """Write the packaged model to ``path``, checked and whole or not at all; return its digest.
+
+        Raises `headrace.errors.DigestMismatch`.
+        """
+        return self._transport.download(
+            f"{_model(name)}/versions/{version}/archive",
+            Path(path),
+            params=self._params({}),
+            progress=progress,
+        )
+
+    def algorithms(self) -> list[Algorithm]:
+        """Return every algorithm that the server has."""
+        return list(self._pages(f"{API}/algorithms"))
+
+    # Keys and health
+
+    def create_key(
+        self, *, role: str, name: str, project: str | None = None, expires_at: str | None = None
+    ) -> Key:
+        """Make an API key and return it; this is the only time that its ``key`` is shown."""
+        body = {"role": role, "name": name, "project": project, "expires_at": expires_at}
+        return self._post(f"{API}/keys", {k: v for k, v in body.items() if v is not None})  # type: ignore[no-any-return]
+
+    def keys(self) -> Iterator[Key]:
+        """Yield the keys of the project, newest first."""
+        return self._pages(f"{API}/keys")
+
+    def revoke_key(self, id: str) -> None:
+        """Make a key worthless."""
+        self._transport.json("DELETE", f"{API}/keys/{quote(id, safe='')}", params=self._params({}))
+
+    def ready(self) -> bool:
+        """Return whether the server says that it can accept and run jobs."""
+        try:
+            self._transport.send("GET", "/readyz", retry=False)
+        except (ApiError, Unreachable):
+            return False
+        return True
+
+    def _params(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {**params, "project": self.project}
+
+    def _get(self, path: str, **params: Any) -> Any:
+        return self._transport.json("GET", path, params=self._params(params))
+
+    def _post(self, path: str, body: Any = None, idempotency_key: str | None = None) -> Any:
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
+        return self._transport.json("POST", path, params=self._params({}), body=body, headers=headers)
+
+    def _pages(self, path: str, *, limit: int | None = None, **filters: str | None) -> Iterator[Any]:
+        left = limit
+        cursor: str | None = None
+        while left is None or left > 0:
+            page = self._get(path, **filters, cursor=cursor, limit=min(PAGE, left or PAGE))
+            yield from page["items"]
+            left = None if left is None else left - len(page["items"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+
+def _dataset(name: str) -> str:
+    return f"{API}/datasets/{quote(name, safe='')}"
+
+
+def _model(name: str) -> str:
+    return f"{API}/models/{quote(name, safe='')}"
+
+
+def _job(id: str) -> str:
+    return f"{API}/jobs/{quote(id, safe='')}"

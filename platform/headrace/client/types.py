@@ -1,0 +1,146 @@
+"""The API's JSON objects. Times are RFC 3339 in UTC, durations are seconds; newer servers may add fields."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+State = Literal["waiting", "queued", "running", "succeeded", "failed", "cancelled"]
+FINAL: frozenset[State] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class Progress(TypedDict):
+    """How far a job is: ``fraction`` is 0 to 1."""
+
+    fraction: float
+    message: str
+
+
+class JobFailure(TypedDict):
+    """Why a job, or its last attempt, failed."""
+
+    type: str
+    message: str
+    attempt: int
+    retryable: bool
+
+
+class Job(TypedDict):
+    """One job; ``spec`` is the resolved one."""
+
+    id: str
+    kind: str
+    name: str | None
+    project: str
+    state: State
+    priority: int
+    queue: str
+    spec: dict[str, Any]
+    tags: dict[str, str]
+    depends_on: list[str]
+    attempt: int
+    failures: int
+    max_attempts: int
+    timeout_s: float
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    created_by: str
+    worker: str | None
+    progress: Progress
+    cancel_requested: bool
+    result: dict[str, Any] | None
+    error: JobFailure | None
+
+
+class Event(TypedDict):
+    """Something that happened to a job; ``seq`` counts from 1 in each job.
+
+    ``data``: of a ``state`` ``{state, …}``, of ``progress`` ``{fraction, message}``, of a ``metric``
+    ``{name, step, value}``, of a ``log`` ``{text}``.
+    """
+
+    seq: int
+    attempt: int
+    type: Literal["state", "progress", "metric", "log"]
+    at: str
+    data: dict[str, Any]
+
+
+class Column(TypedDict):
+    """One column of a dataset version."""
+
+    name: str
+    type: str
+    nullable: bool
+
+
+class DatasetVersion(TypedDict, total=False):
+    """One version of a dataset; ``rows`` and ``columns`` come when it is ``ready``."""
+
+    dataset: str
+    version: int
+    state: Literal["ingesting", "ready", "failed"]
+    job: str
+    digest: str
+    size_bytes: int
+    rows: int | None
+    columns: list[Column] | None
+    error: Any
+    created_at: str
+
+
+class Dataset(TypedDict, total=False):
+    """One dataset."""
+
+    name: str
+    latest_version: int | None
+    created_at: str
+
+
+class Model(TypedDict, total=False):
+    """One model; ``aliases`` maps each alias to a version."""
+
+    name: str
+    latest_version: int | None
+    aliases: dict[str, int]
+    created_at: str
+
+
+class ModelVersion(TypedDict, total=False):
+    """One version of a model, with all that is needed to make it again."""
+
+    model: str
+    version: int
+    created_at: str
+    job: str
+    algorithm: str
+    params: dict[str, Any]
+    metrics: dict[str, float]
+    signature: dict[str, Any]
+    lineage: dict[str, Any]
+    weights_digest: str
+    digest: str
+    size_bytes: int
+    aliases: list[str]
+
+
+class Algorithm(TypedDict, total=False):
+    """One algorithm; ``params`` is the JSON Schema of its params."""
+
+    name: str
+    title: str
+    summary: str
+    tasks: list[str]
+    params: dict[str, Any]
+
+
+class Key(TypedDict, total=False):
+    """One API key; ``key`` is there in the answer to its creation only."""
+
+    id: str
+    key: str
+    project: str
+    role: str
+    name: str | None
+    created_at: str
+    expires_at: str | None
