@@ -1,7 +1,7 @@
 """Make `digits.zip`: 5,000 real handwritten digits as PNG files in one folder per label.
 
-Usage: `python examples/make_digits.py DIGITS.zip`, with Node's `npm` on the PATH. The output is the same to the
-byte every time: members in a fixed order with a fixed date, and the only compression is PNG's own.
+Usage: `python examples/make_digits.py DIGITS.zip`, with Node's `npm` on the PATH. The output is the same to
+the byte every time: members in a fixed order with a fixed date, and the only compression is PNG's own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Make the example tables `iris.csv`, `wine.csv` and `diabetes.csv` from the copies that scikit-learn ships.
 
-Usage: `python examples/make_tables.py FOLDER`. Nothing is changed but the form: feature columns under readable
-names, the class as its name, numbers in the shortest form that reads back the same.
+Usage: `python examples/make_tables.py FOLDER`. Nothing is changed but the form: feature columns under
+readable names, the class as its name, numbers in the shortest form that reads back the same.
 """
 
 from __future__ import annotations
