@@ -1,0 +1,129 @@
+"""The protocol of every learner, and the plain values that pass through it. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+
+from headrace.specs.algorithms import Params
+from headrace.specs.base import TaskType
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from headrace_workers.engine.training.rows import Rows
+
+Arrays = dict[str, "NDArray[Any]"]
+"""Arrays by name, all with the rows as their first axis."""
+
+
+class TensorSpec(NamedTuple):
+    """One input: the shape of one row, and the NumPy name of the dtype."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a learner wants columns to be encoded.
+
+    ``categories``: one column of 0 and 1 per level, or one column of level numbers. ``image_size`` (height,
+    width) and ``channels``: None to decide from training rows.
+    """
+
+    categories: Literal["one_hot", "codes"] = "one_hot"
+    image_size: tuple[int, int] | None = None
+    channels: int | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be learned: ``outputs`` is the number of classes, or 1 for a regression.
+
+    ``threads`` is part of the problem because it changes the bits.
+    """
+
+    task: TaskType
+    inputs: dict[str, TensorSpec]
+    outputs: int
+    seed: int = 0
+    threads: int = 1
+    deterministic: bool = True
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a fit stands between two epochs: named arrays, and values that JSON can hold."""
+
+    arrays: Arrays = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+class Monitor(Protocol):
+    """Who is told how a fit goes."""
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """``fraction`` (0 to 1) of the fit is done."""
+
+    def metric(self, name: str, step: int, value: float) -> None:
+        """``name`` had ``value`` after epoch ``step``, counted from 1."""
+
+    def epoch_end(self, learner: Learner) -> None:
+        """An epoch is over, and ``learner.state()`` would resume behind it."""
+
+
+class Learner(ABC):
+    """An algorithm at work on one `Problem`.
+
+    Same params, problem and rows give the same bits in every process. Everything random derives from
+    ``problem.seed``.
+    """
+
+    Params: ClassVar[type[Params]]
+
+    def __init__(self, params: Params, problem: Problem) -> None:
+        self.problem = problem
+
+    @classmethod
+    def encoding(cls, params: Params) -> Encoding:
+        """Return how columns are to be encoded."""
+        return Encoding()
+
+    @abstractmethod
+    def fit(self, training: Rows, validation: Rows | None, monitor: Monitor) -> None:
+        """Learn from ``training``; goes on behind a loaded `State`.
+
+        Raises `headrace.errors.BadSpec` when the params do not fit the rows.
+        """
+
+    @abstractmethod
+    def predict(self, inputs: Arrays) -> NDArray[np.float32]:
+        """Return probabilities, shape (n, classes), or values as encoded by the target, shape (n,).
+
+        A row's prediction does not depend on the rows beside it.
+        """
+
+    @abstractmethod
+    def learned(self) -> Arrays:
+        """Return everything that predictions depend on, by a name that is the same in every run."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the model below ``folder``: for equal learners, equal bytes; no pickles."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, params: Params, problem: Problem) -> Learner:
+        """Return what `save` wrote, able to predict. Raises `headrace.errors.BadData` for anything else."""
+
+    def state(self) -> State | None:
+        """Return where the fit stands, or None when it cannot be cut and restarts whole."""
+        return None
+
+    def load_state(self, state: State) -> None:
+        """Go to where another learner of the same params and problem was."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be cut: its fit restarts whole")

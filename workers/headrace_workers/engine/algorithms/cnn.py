@@ -1,0 +1,95 @@
+"""A convolutional network for images."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from headrace.specs.algorithms import Algorithm, Params
+from headrace_workers.engine.algorithms.base import Encoding
+from headrace_workers.engine.algorithms.network import Network
+from headrace_workers.engine.algorithms.params import Dense, Dropout, Epochs, NetworkParams
+
+Side = Annotated[int, Field(ge=4, le=1024)]
+
+
+class CnnParams(NetworkParams):
+    """Params of `cnn`; the defaults are conv 32 – pool – conv 64 – pool – flatten – dense."""
+
+    epochs: Epochs = 5
+    filters: Annotated[
+        list[Annotated[int, Field(ge=1, le=4096)]],
+        Field(min_length=1, max_length=16, description="Filters of each convolution; a pool follows each."),
+    ] = [32, 64]
+    kernel_size: Annotated[int, Field(ge=1, le=15, description="Side of the convolutions' kernels.")] = 3
+    dense: Dense = []
+    dropout: Dropout = 0.0
+    image_size: Annotated[
+        list[Side] | None,
+        Field(
+            min_length=2,
+            max_length=2,
+            description="Height and width that images are resized to; null: the median of training images, "
+            "the longer side 128 at most.",
+        ),
+    ] = None
+    channels: Annotated[
+        Literal[1, 3] | None, Field(description="1 for grey, 3 for colour; null: as the training images.")
+    ] = None
+
+
+class Cnn(Network):
+    """Convolutions, each with a pool of two behind it, then dense layers."""
+
+    Params = CnnParams
+    params: CnnParams
+
+    @classmethod
+    def encoding(cls, params: Params) -> Encoding:
+        """Return the size and the channels asked for."""
+        assert isinstance(params, CnnParams)
+        size = (params.image_size[0], params.image_size[1]) if params.image_size else None
+        return Encoding(image_size=size, channels=params.channels)
+
+    def build(self, inputs: dict[str, Any]) -> Any:
+        """Return the last hidden layer of a network on pixels from 0 to 255."""
+        from keras import layers
+
+        p = self.params
+        x = layers.Rescaling(1 / 255, name="rescaling")(inputs["image"])
+        # The reference network has no padding; an image too small for that keeps its size instead.
+        padding = "valid" if _side_left(min(x.shape[1:3]), p) >= 2 else "same"
+        for i, filters in enumerate(p.filters, 1):
+            x = layers.Conv2D(
+                filters, p.kernel_size, padding=padding, activation="relu", name=f"conv_{i}", **self.kernel()
+            )(x)
+            if min(x.shape[1:3]) >= 2:
+                x = layers.MaxPooling2D(name=f"pool_{i}")(x)
+        x = layers.Flatten(name="flatten")(x)
+        if p.dropout:
+            x = layers.Dropout(p.dropout, name="dropout_0")(x)
+        for i, units in enumerate(p.dense, 1):
+            x = layers.Dense(units, activation="relu", name=f"dense_{i}", **self.kernel())(x)
+            if p.dropout:
+                x = layers.Dropout(p.dropout, name=f"dropout_{i}")(x)
+        return x
+
+
+def _side_left(side: int, params: CnnParams) -> int:
+    for _ in params.filters:
+        side = (side - params.kernel_size + 1) // 2
+    return side
+
+
+ALGORITHM = Algorithm(
+    name="cnn",
+    title="Convolutional network",
+    summary="Images of any size, in one column, to classes.",
+    source="LeCun et al. 1998, Gradient-based learning applied to document recognition",
+    tasks=("classification", "regression"),
+    features=("image",),
+    params=CnnParams,
+    code="headrace_workers.engine.algorithms.cnn:Cnn",
+    single_feature=True,
+)

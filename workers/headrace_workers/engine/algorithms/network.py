@@ -1,0 +1,98 @@
+"""What the algorithms that are Keras networks share: they differ only in `Network.build`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.specs.algorithms import Params
+from headrace_workers.engine.algorithms.base import Arrays, Learner, Monitor, Problem, State
+from headrace_workers.engine.algorithms.params import NetworkParams
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from headrace_workers.engine.training.rows import Rows
+
+MODEL_FILE = "model.keras"
+
+
+class Network(Learner):
+    """A Keras model from named inputs to probabilities or one value, trained by `training.fit.Fit`."""
+
+    Params = NetworkParams
+
+    def __init__(self, params: Params, problem: Problem, model: Any = None) -> None:
+        from headrace_workers.engine.training import determinism
+        from headrace_workers.engine.training.fit import Fit
+        from headrace_workers.engine.training.forward import Forward
+
+        super().__init__(params, problem)
+        assert isinstance(params, NetworkParams)
+        self.params = params
+        determinism.configure(problem.threads, deterministic=problem.deterministic)
+        determinism.seed(problem.seed)
+        self.model = self._build() if model is None else model
+        self._forward = Forward(self.model, problem)
+        self._fit = Fit(self.model, params, problem, self._forward)
+
+    @abstractmethod
+    def build(self, inputs: dict[str, Any]) -> Any:
+        """Return the Keras tensor before the output layer, made of the Keras tensors ``inputs``."""
+
+    def fit(self, training: Rows, validation: Rows | None, monitor: Monitor) -> None:
+        """Train by mini-batches; see `Learner.fit`."""
+        self._fit.run(training, validation, monitor, self)
+
+    def predict(self, inputs: Arrays) -> NDArray[np.float32]:
+        """Return probabilities or values; see `Learner.predict`."""
+        return self._forward(inputs)
+
+    def learned(self) -> Arrays:
+        """Return the weights by their path in the model."""
+        import numpy as np
+
+        return {weight.path: np.asarray(weight) for weight in self.model.weights}
+
+    def save(self, folder: Path) -> None:
+        """Write the model as a ``.keras`` file, inference only."""
+        from headrace_workers.engine.training.keras_file import save
+
+        save(self.model, folder / MODEL_FILE)
+
+    @classmethod
+    def load(cls, folder: Path, params: Params, problem: Problem) -> Network:
+        """Return the network that `save` wrote, able to predict."""
+        from headrace_workers.engine.training.keras_file import load
+
+        return cls(params, problem, load(folder / MODEL_FILE))
+
+    def state(self) -> State:
+        """Return weights, random states, optimizer, epoch and callbacks."""
+        return self._fit.state()
+
+    def load_state(self, state: State) -> None:
+        """Go to where another network of the same params and problem was."""
+        self._fit.load_state(state)
+
+    def kernel(self) -> dict[str, Any]:
+        """Return the arguments by which every layer with a kernel is penalised."""
+        import keras
+
+        return {"kernel_regularizer": keras.regularizers.L2(self.params.l2) if self.params.l2 else None}
+
+    def _build(self) -> Any:
+        import keras
+
+        inputs = {
+            name: keras.Input(spec.shape, dtype=spec.dtype, name=name)
+            for name, spec in self.problem.inputs.items()
+        }
+        classify = self.problem.task == "classification"
+        # Named, because automatic names count up over the life of a process and would reach the file.
+        output = keras.layers.Dense(
+            self.problem.outputs, activation="softmax" if classify else None, name="output", **self.kernel()
+        )
+        return keras.Model(inputs, output(self.build(inputs)), name="network")
