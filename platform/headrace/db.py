@@ -74,10 +74,11 @@ class Base(DeclarativeBase):
 class Database:
     """A database and the ways into it. Thread-safe; make one per process, after any fork."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, info: dict[str, Any] | None = None) -> None:
+        """Open the database at ``url``; ``info`` is what every session's ``info`` starts with."""
         self.url = make_url(url)
         self.engine = _engine(url)
-        self._write = sessionmaker(self.engine, expire_on_commit=False)
+        self._write = sessionmaker(self.engine, expire_on_commit=False, info=info or {})
         self._read = sessionmaker(
             self.engine.execution_options(**{_READ_ONLY: True}), expire_on_commit=False, autoflush=False
         )
@@ -137,7 +138,9 @@ def _engine(url: str) -> Engine:
     backend = make_url(url).get_backend_name()
     if backend == "sqlite":
         module = _sqlite_module()
-        engine = create_engine(url, module=module, connect_args={"timeout": 30}, pool_size=20, max_overflow=20)
+        engine = create_engine(
+            url, module=module, connect_args={"timeout": 30}, pool_size=20, max_overflow=20
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -159,12 +162,14 @@ def _sqlite_module() -> Any:
         import sqlite3 as module
     if module.sqlite_version_info < OLDEST_SQLITE:
         oldest = ".".join(map(str, OLDEST_SQLITE))
-        raise RuntimeError(f"SQLite {module.sqlite_version} can lose committed writes; {oldest} is the oldest safe one")
+        raise RuntimeError(
+            f"SQLite {module.sqlite_version} can lose committed writes; {oldest} is the oldest safe one"
+        )
     return module
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
-    connection.isolation_level = None  # type: ignore[attr-defined]  # BEGIN is ours, see _begin_sqlite
+    connection.isolation_level = None  # BEGIN is ours, see _begin_sqlite
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
         cursor.execute(f"PRAGMA {pragma}")

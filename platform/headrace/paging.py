@@ -24,7 +24,7 @@ class Page(Generic[T]):
 
 def newest_first(
     session: Session,
-    query: Select[tuple[T]],
+    query: Select[T],
     column: InstrumentedAttribute[Any],
     *,
     limit: int,
@@ -38,7 +38,7 @@ def newest_first(
 
 def oldest_first(
     session: Session,
-    query: Select[tuple[T]],
+    query: Select[T],
     column: InstrumentedAttribute[Any],
     *,
     limit: int,
@@ -50,9 +50,7 @@ def oldest_first(
     return _page(session, query.order_by(column), column, limit)
 
 
-def _page(
-    session: Session, query: Select[tuple[T]], column: InstrumentedAttribute[Any], limit: int
-) -> Page[T]:
+def _page(session: Session, query: Select[T], column: InstrumentedAttribute[Any], limit: int) -> Page[T]:
     rows = session.scalars(query.limit(limit + 1)).all()
     more = len(rows) > limit
     return Page(rows[:limit], str(getattr(rows[limit - 1], column.key)) if more else None)

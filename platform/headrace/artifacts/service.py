@@ -16,7 +16,14 @@ from headrace.errors import NotFound
 def attach(session: Session, *, project: str, owner: str, files: Mapping[str, Stored], now: datetime) -> None:
     """Record that ``owner`` needs ``files`` (name → bytes already durable in the store)."""
     session.add_all(
-        Artifact(owner=owner, name=name, project=project, digest=file.digest, size_bytes=file.size_bytes, created_at=now)
+        Artifact(
+            owner=owner,
+            name=name,
+            project=project,
+            digest=file.digest,
+            size_bytes=file.size_bytes,
+            created_at=now,
+        )
         for name, file in files.items()
     )
 

@@ -69,7 +69,9 @@ def open_store(url: str) -> Store:
     """Return the store at ``url``: ``file:///folder``. Raises ValueError for others."""
     parts = urlsplit(url)
     if parts.scheme != "file":
-        raise ValueError(f"HEADRACE_ARTIFACTS_URL: {parts.scheme or url!r} is not supported; use file:///folder")
+        raise ValueError(
+            f"HEADRACE_ARTIFACTS_URL: {parts.scheme or url!r} is not supported; use file:///folder"
+        )
     return LocalStore(Path(unquote(parts.path)))
 
 
@@ -82,9 +84,7 @@ def put_file(store: Store, path: Path, keepalive: Callable[[], None] = lambda: N
         return stage.commit()
 
 
-def fetch_file(
-    store: Store, digest: str, target: Path, keepalive: Callable[[], None] = lambda: None
-) -> None:
+def fetch_file(store: Store, digest: str, target: Path, keepalive: Callable[[], None] = lambda: None) -> None:
     """Copy the bytes ``digest`` to the new file ``target``.
 
     Raises `ArtifactMissing`, or `ArtifactCorrupt` when they do not hash to their name.

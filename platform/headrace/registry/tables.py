@@ -47,7 +47,9 @@ class ModelVersion(Base):
     task: Mapped[str]
     metrics: Mapped[dict[str, Any]]
     signature: Mapped[dict[str, Any]]
-    dataset_version: Mapped[str | None] = mapped_column(ForeignKey("dataset_versions.id", ondelete="SET NULL"))
+    dataset_version: Mapped[str | None] = mapped_column(
+        ForeignKey("dataset_versions.id", ondelete="SET NULL")
+    )
     lineage: Mapped[dict[str, Any]]
     weights_digest: Mapped[str]
     digest: Mapped[str]

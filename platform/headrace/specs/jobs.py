@@ -18,6 +18,10 @@ MAX_SEED = 2**32 - 1
 SPLIT_BY = re.compile(r"^(hash|random|(time|column):.{1,200})$", re.DOTALL)
 
 
+TagKey = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^:]+$")]
+TagValue = Annotated[str, Field(max_length=200)]
+
+
 class Split(Spec):
     """How rows are divided into training, validation and test rows.
 
@@ -107,3 +111,17 @@ class IngestSpec(Spec):
     media_type: str
     filename: str | None = None
     types: dict[str, ColumnType] = {}
+
+
+class JobRequest(Spec):
+    """The body of a submission. ``spec`` is checked by its kind."""
+
+    kind: Literal["train", "evaluate", "predict"]
+    spec: dict[str, Any]
+    name: Annotated[str, Field(max_length=200)] = ""
+    priority: Annotated[int, Field(ge=0, le=9)] = 5
+    queue: Name = "default"
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    timeout_s: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] = 3600
+    depends_on: Annotated[list[str], Field(max_length=100)] = []
+    tags: Annotated[dict[TagKey, TagValue], Field(max_length=50)] = {}

@@ -1,0 +1,82 @@
+"""Which job a worker gets next.
+
+Priority first; then fair share between projects: the one with the fewest running jobs ÷ its weight, then
+the one that started a job least recently; then age. A project at its quota of running jobs is passed over.
+
+Claims are serialised: by the write lock on SQLite, by an advisory lock on PostgreSQL. It is taken in a
+statement of its own, since at READ COMMITTED only the statements after it see what the last claimer did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, or_, select, text
+from sqlalchemy.orm import Session
+
+from headrace.access.tables import Project
+from headrace.db import is_postgresql
+from headrace.jobs import transitions
+from headrace.jobs.leases import Lease
+from headrace.jobs.states import State
+from headrace.jobs.tables import Job
+
+_CLAIM_LOCK = 0x48656164
+
+
+def claim(
+    session: Session, *, worker: str, queues: Sequence[str], lane: str, now: datetime, lease_s: float
+) -> Lease | None:
+    """Give the best claimable job of ``queues`` and ``lane`` to ``worker``; None when there is none."""
+    if is_postgresql(session):
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIM_LOCK})
+    job = _best(session, queues, lane, now)
+    if job is None:
+        return None
+    project = session.get_one(Project, job.project, with_for_update={"key_share": True})
+    project.last_started_at = now
+    return transitions.start(session, job, worker=worker, now=now, lease_s=lease_s)
+
+
+def _best(session: Session, queues: Sequence[str], lane: str, now: datetime) -> Job | None:
+    running = (
+        select(func.count()).where(Job.project == Project.name, Job.state == State.RUNNING).scalar_subquery()
+    )
+    first = (
+        select(Job.id)
+        .where(
+            Job.project == Project.name,
+            Job.state == State.QUEUED,
+            Job.lane == lane,
+            Job.queue.in_(queues),
+            Job.available_at <= now,
+        )
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(1)
+        .correlate(Project)
+        .scalar_subquery()
+    )
+    candidates = select(first.label("id"), Project, running.label("running")).subquery()
+    best = (
+        select(Job)
+        .join(candidates, Job.id == candidates.c.id)
+        .where(or_(candidates.c.max_running.is_(None), candidates.c.running < candidates.c.max_running))
+        .order_by(
+            Job.priority.desc(),
+            candidates.c.running / candidates.c.weight,
+            candidates.c.last_started_at.asc().nulls_first(),
+            Job.id,
+        )
+        .limit(1)
+    )
+    job_id = session.scalar(best.with_only_columns(Job.id))
+    if job_id is None:
+        return None
+    # Locked by itself, and looked at again: a cancel may have come between.
+    return session.scalar(
+        select(Job)
+        .where(Job.id == job_id, Job.state == State.QUEUED)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )

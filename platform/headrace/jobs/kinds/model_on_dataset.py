@@ -1,0 +1,59 @@
+"""What the kinds share that apply a version of a model to a version of a dataset."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from headrace.artifacts import service as artifacts
+from headrace.datasets import service as datasets
+from headrace.errors import Invalid
+from headrace.jobs.kinds import Preparation, Resolved
+from headrace.jobs.tables import Job
+from headrace.registry import service as registry
+from headrace.specs.algorithms import algorithm
+from headrace.specs.base import Column
+from headrace.specs.jobs import EvaluateSpec, PredictSpec
+
+
+def resolve_model_on_dataset(
+    session: Session, project: str, spec: EvaluateSpec | PredictSpec, *, with_target: bool
+) -> Resolved:
+    """Pin both refs; raise `Invalid` unless the dataset has the columns that the model needs."""
+    model_ref, model = registry.resolve(session, project, spec.model, "spec", "model")
+    dataset_ref, dataset = datasets.resolve(session, project, spec.dataset, "spec", "dataset")
+    there = {column["name"] for column in dataset.columns or []}
+    needed = [column["name"] for column in model.signature["inputs"]]
+    if with_target:
+        needed.append(registry.target(session, model))
+    missing = [name for name in needed if name not in there]
+    if missing:
+        some = ", ".join(repr(name) for name in missing[:20])
+        raise Invalid.field("spec", "dataset", msg=f"{dataset_ref} lacks what {model_ref} needs: {some}")
+    pinned = spec.model_copy(update={"model": str(model_ref), "dataset": str(dataset_ref)})
+    return Resolved(spec=pinned, model=model_ref.name, dataset=dataset_ref.name)
+
+
+def prepare_model_on_dataset(session: Session, job: Job, spec: EvaluateSpec | PredictSpec) -> Preparation:
+    """Give the job process the package and the table."""
+    _, model = registry.resolve(session, job.project, spec.model, "spec", "model")
+    _, dataset = datasets.resolve(session, job.project, spec.dataset, "spec", "dataset")
+    return Preparation(
+        runtime=algorithm(model.algorithm, "spec", "model").runtime,
+        inputs={
+            "package": artifacts.artifact(session, model.id, "package").digest,
+            "data": artifacts.artifact(session, dataset.id, "data").digest,
+        },
+        columns=[Column.model_validate(column) for column in dataset.columns or []],
+    )
+
+
+def columns_of(session: Session, project: str, dataset: str) -> list[str]:
+    """Return the names of the columns of the version ``dataset``."""
+    _, version = datasets.resolve(session, project, dataset, "spec", "dataset")
+    return [column["name"] for column in version.columns or []]
+
+
+def outputs_of(session: Session, project: str, model: str) -> list[str]:
+    """Return the names of the outputs that the version ``model`` can give."""
+    _, version = registry.resolve(session, project, model, "spec", "model")
+    return [column["name"] for column in version.signature["outputs"]]

@@ -1,0 +1,73 @@
+"""Predict: a version of a model says something about every row of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from headrace.artifacts import service as artifacts
+from headrace.artifacts.store import Stored
+from headrace.errors import FieldError, Invalid
+from headrace.jobs.kinds import Lane, Preparation, Resolved
+from headrace.jobs.kinds.model_on_dataset import (
+    columns_of,
+    outputs_of,
+    prepare_model_on_dataset,
+    resolve_model_on_dataset,
+)
+from headrace.jobs.tables import Job
+from headrace.specs.jobs import PredictSpec
+from headrace.specs.task import Done
+
+Spec = PredictSpec
+LANE: Lane = "heavy"
+
+
+def resolve(session: Session, project: str, spec: PredictSpec) -> Resolved:
+    """Pin both refs and check that the dataset has the features and the columns to keep."""
+    resolved = resolve_model_on_dataset(session, project, spec, with_target=False)
+    pinned = resolved.spec
+    assert isinstance(pinned, PredictSpec)
+    there = columns_of(session, project, pinned.dataset)
+    outputs = outputs_of(session, project, pinned.model)
+    wrong = []
+    for index, name in enumerate(pinned.keep):
+        problem = None
+        if name not in there:
+            problem = f"{pinned.dataset} has no column {name[:100]!r}"
+        elif name in outputs:
+            problem = f"{name!r} is also the name of an output"
+        elif name in pinned.keep[:index]:
+            problem = f"{name!r} stands here twice"
+        if problem:
+            wrong.append(FieldError(loc=("spec", "keep", index), msg=problem))
+    wrong += [
+        FieldError(loc=("spec", "columns", index), msg=f"{name[:100]!r} is none of {', '.join(outputs[:20])}")
+        for index, name in enumerate(pinned.columns or [])
+        if name not in outputs
+    ]
+    if wrong:
+        raise Invalid(wrong)
+    return resolved
+
+
+def prepare(session: Session, job: Job) -> Preparation:
+    """Give the job process the package and the table."""
+    return prepare_model_on_dataset(session, job, PredictSpec.model_validate(job.spec))
+
+
+def commit(
+    session: Session, job: Job, done: Done, files: Mapping[str, Stored], now: datetime
+) -> dict[str, Any]:
+    """Keep the output with the job."""
+    artifacts.attach(session, project=job.project, owner=job.id, files=files, now=now)
+    output = files["output"]
+    return {
+        "rows": done.result["rows"],
+        "format": job.spec["format"],
+        "digest": output.digest,
+        "size_bytes": output.size_bytes,
+    }

@@ -1,0 +1,171 @@
+"""Train: a dataset version becomes a new version of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from headrace import __version__
+from headrace.artifacts import service as artifacts
+from headrace.artifacts.store import Stored
+from headrace.datasets import service as datasets
+from headrace.datasets.tables import DatasetVersion
+from headrace.errors import FieldError, Invalid
+from headrace.jobs.kinds import Lane, Preparation, Resolved
+from headrace.jobs.tables import Job
+from headrace.registry import service as registry
+from headrace.specs.algorithms import TARGETS, Algorithm, algorithm
+from headrace.specs.base import Column, ColumnType, TaskType
+from headrace.specs.jobs import TrainSpec
+from headrace.specs.task import Done
+
+Spec = TrainSpec
+LANE: Lane = "heavy"
+DEFAULT_THREADS = 1
+"""Threads change the bits of what is learned, so they are part of the spec, not of the machine."""
+
+
+def resolve(session: Session, project: str, spec: TrainSpec) -> Resolved:
+    """Check ``spec`` against the catalogue of algorithms and the dataset's columns."""
+    chosen = algorithm(spec.algorithm, "spec", "algorithm")
+    params = chosen.check_params(spec.params, "spec", "params")
+    ref, version = datasets.resolve(session, project, spec.dataset, "spec", "dataset")
+    columns = _typed(version, spec)
+    task = _task(spec, chosen, columns)
+    features = _features(spec, chosen, columns)
+    resolved = spec.model_copy(
+        update={
+            "dataset": str(ref),
+            "params": params,
+            "features": features,
+            "task": task,
+            "threads": spec.threads or DEFAULT_THREADS,
+        }
+    )
+    return Resolved(spec=resolved, model=spec.model, dataset=ref.name)
+
+
+def prepare(session: Session, job: Job) -> Preparation:
+    """Give the job process the table and what the version's lineage says of it."""
+    spec = TrainSpec.model_validate(job.spec)
+    chosen = algorithm(spec.algorithm, "spec", "algorithm")
+    ref, version = datasets.resolve(session, job.project, spec.dataset, "spec", "dataset")
+    data = artifacts.artifact(session, version.id, "data")
+    return Preparation(
+        runtime=chosen.runtime,
+        inputs={"data": data.digest},
+        columns=[Column.model_validate(column) for column in version.columns or []],
+        code=chosen.code,
+        lineage={
+            "dataset": ref.name,
+            "dataset_version": version.version,
+            "dataset_digest": version.digest,
+            "base": spec.base,
+            "seed": spec.seed,
+            "split": spec.split.model_dump(),
+        },
+    )
+
+
+def commit(
+    session: Session, job: Job, done: Done, files: Mapping[str, Stored], now: datetime
+) -> dict[str, Any]:
+    """Register the version."""
+    spec = TrainSpec.model_validate(job.spec)
+    _, dataset_version = datasets.resolve(session, job.project, spec.dataset, "spec", "dataset")
+    environment = {"headrace": __version__, **done.result["environment"]}
+    version = registry.add_version(
+        session,
+        project=job.project,
+        name=spec.model,
+        job=job,
+        spec=spec,
+        dataset_version=dataset_version,
+        learned=done.result,
+        environment=environment,
+        files=files,
+        now=now,
+    )
+    return {
+        "model": spec.model,
+        "version": version.version,
+        "metrics": version.metrics,
+        "promoted": False,
+        "reason": "no promotion was asked for",
+    }
+
+
+def _typed(version: DatasetVersion, spec: TrainSpec) -> dict[str, ColumnType]:
+    columns = {column["name"]: column["type"] for column in version.columns or []}
+    for name in spec.types:
+        if name not in columns:
+            raise Invalid.field("spec", "types", name, msg=_no_column(name, columns))
+    return {**columns, **spec.types}
+
+
+def _task(spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType]) -> TaskType:
+    if spec.target not in columns:
+        raise Invalid.field("spec", "target", msg=_no_column(spec.target, columns))
+    kind = columns[spec.target]
+    if spec.task is not None and spec.task not in chosen.tasks:
+        takes = " or ".join(chosen.tasks)
+        raise Invalid.field("spec", "task", msg=f"{chosen.name} does {takes}, not {spec.task}")
+    fitting = [task for task in chosen.tasks if kind in TARGETS[task]]
+    if spec.task is not None and spec.task in fitting:
+        return spec.task
+    if spec.task is not None or not fitting:
+        wanted = spec.task or " or ".join(chosen.tasks)
+        raise Invalid.field(
+            "spec", "target", msg=f"{spec.target!r} is a {kind} column, which is no target for {wanted}"
+        )
+    natural: TaskType = "regression" if kind in ("number", "integer") else "classification"
+    return natural if natural in fitting else fitting[0]
+
+
+def _features(spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType]) -> list[str]:
+    apart = {spec.target, spec.split.column}
+    if spec.split.column is not None and spec.split.column not in columns:
+        raise Invalid.field("spec", "split", "by", msg=_no_column(spec.split.column, columns))
+    if spec.features is None:
+        features = [name for name, kind in columns.items() if name not in apart and kind in chosen.features]
+        if not features:
+            takes = ", ".join(chosen.features)
+            raise Invalid.field(
+                "spec",
+                "algorithm",
+                msg=f"{chosen.name} takes {takes} columns; {spec.dataset} has none but the target",
+            )
+        if chosen.single_feature and len(features) > 1:
+            raise Invalid.field(
+                "spec",
+                "features",
+                msg=f"{chosen.name} takes one column; name one of {', '.join(features[:20])}",
+            )
+        return features
+    wrong = []
+    for index, name in enumerate(spec.features):
+        problem = None
+        if name not in columns:
+            problem = _no_column(name, columns)
+        elif name == spec.target:
+            problem = "is the target"
+        elif name in spec.features[:index]:
+            problem = f"{name!r} stands here twice"
+        elif columns[name] not in chosen.features:
+            takes = ", ".join(chosen.features)
+            problem = f"{name!r} is a {columns[name]} column; {chosen.name} takes {takes}"
+        if problem:
+            wrong.append(FieldError(loc=("spec", "features", index), msg=problem))
+    if not wrong and chosen.single_feature and len(spec.features) > 1:
+        wrong.append(FieldError(loc=("spec", "features"), msg=f"{chosen.name} takes one column"))
+    if wrong:
+        raise Invalid(wrong)
+    return spec.features
+
+
+def _no_column(name: str, columns: dict[str, ColumnType]) -> str:
+    some = ", ".join(list(columns)[:20]) + (", …" if len(columns) > 20 else "")
+    return f"there is no column {name[:100]!r}; the columns are {some}"

@@ -1,0 +1,67 @@
+"""The lease on a running job, and the fence that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from headrace.errors import LeaseLost
+from headrace.jobs import events
+from headrace.jobs.states import State
+from headrace.jobs.tables import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lease:
+    """The right to write for one attempt of one job."""
+
+    job: str
+    attempt: int
+    token: str
+
+
+def hold(session: Session, lease: Lease) -> Job:
+    """Return the job, its row locked until the transaction ends. Raises `LeaseLost`.
+
+    A lease past its time but not yet taken away is in force: only the database's own judgement ends it.
+    """
+    job = session.scalar(
+        select(Job)
+        .where(
+            Job.id == lease.job,
+            Job.state == State.RUNNING,
+            Job.attempt == lease.attempt,
+            Job.lease_token == lease.token,
+        )
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if job is None:
+        raise LeaseLost(f"attempt {lease.attempt} of {lease.job} no longer holds its lease")
+    return job
+
+
+def renew(
+    session: Session,
+    lease: Lease,
+    *,
+    now: datetime,
+    lease_s: float,
+    happened: Sequence[events.Event] = (),
+) -> bool:
+    """Prolong the lease, record what ``happened``, and return whether cancelling is asked for.
+
+    Progress never falls within an attempt. Raises `LeaseLost`.
+    """
+    job = hold(session, lease)
+    job.lease_expires_at = now + timedelta(seconds=lease_s)
+    for event in happened:
+        if event.type == "progress":
+            job.fraction = max(job.fraction, event.data["fraction"])
+            job.message = event.data["message"]
+    events.append(session, job, happened, now)
+    return job.cancel_requested

@@ -1,0 +1,79 @@
+"""Reading jobs: lists with filters, events, metrics, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from headrace.jobs.tables import Job, JobEvent, JobTag
+from headrace.paging import Page, newest_first, oldest_first
+
+LOG_BATCH = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFilter:
+    """Which jobs to list; None means any. ``q`` is found in the name or is an id; ``tag`` is (key, value)."""
+
+    state: str | None = None
+    kind: str | None = None
+    queue: str | None = None
+    model: str | None = None
+    dataset: str | None = None
+    tag: tuple[str, str] | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    q: str | None = None
+
+
+def jobs(
+    session: Session, project: str, wanted: JobFilter, *, limit: int, cursor: str | None = None
+) -> Page[Job]:
+    """Return one page of the project's jobs, newest first."""
+    query = select(Job).where(Job.project == project)
+    for column in ("state", "kind", "queue", "model", "dataset"):
+        value = getattr(wanted, column)
+        if value is not None:
+            query = query.where(getattr(Job, column) == value)
+    if wanted.created_after is not None:
+        query = query.where(Job.created_at > wanted.created_after)
+    if wanted.created_before is not None:
+        query = query.where(Job.created_at < wanted.created_before)
+    if wanted.q is not None:
+        query = query.where(Job.name.icontains(wanted.q, autoescape=True) | (Job.id == wanted.q))
+    if wanted.tag is not None:
+        key, value = wanted.tag
+        tagged = select(JobTag.job).where(JobTag.project == project, JobTag.key == key, JobTag.value == value)
+        query = query.where(Job.id.in_(tagged))
+    return newest_first(session, query, Job.id, limit=limit, cursor=cursor)
+
+
+def events(session: Session, job: Job, *, limit: int, cursor: str | None = None) -> Page[JobEvent]:
+    """Return one page of a job's events, oldest first. The cursor is the number of the last one seen."""
+    query = select(JobEvent).where(JobEvent.job == job.id)
+    return oldest_first(session, query, JobEvent.seq, limit=limit, cursor=cursor)
+
+
+def metrics(session: Session, job: Job) -> dict[str, list[tuple[int, float]]]:
+    """Return the learning curves of the job's last attempt: name → [(step, value), …]."""
+    series: dict[str, list[tuple[int, float]]] = {}
+    for row in session.scalars(_of_type(job, "metric", job.attempt)):
+        series.setdefault(row.data["name"], []).append((row.data["step"], row.data["value"]))
+    return series
+
+
+def log(session: Session, job: Job, attempt: int | None = None) -> Iterator[str]:
+    """Yield the job's log in pieces, oldest first: of one attempt, or of all."""
+    for row in session.scalars(_of_type(job, "log", attempt).execution_options(yield_per=LOG_BATCH)):
+        yield row.data["text"]
+
+
+def _of_type(job: Job, type: str, attempt: int | None) -> Select[JobEvent]:
+    query = select(JobEvent).where(JobEvent.job == job.id, JobEvent.type == type)
+    if attempt is not None:
+        query = query.where(JobEvent.attempt == attempt)
+    return query.order_by(JobEvent.seq)

@@ -1,0 +1,149 @@
+"""Jobs as people use them: submit, look at, retry. Cancelling is `transitions.request_cancel`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from headrace.access.tables import Project
+from headrace.datasets import service as datasets
+from headrace.db import new_id
+from headrace.errors import Conflict, FieldError, Forbidden, Invalid, Limited, NotFound
+from headrace.jobs import kinds, transitions
+from headrace.jobs.states import State
+from headrace.jobs.tables import Job
+from headrace.specs.algorithms import field_errors
+from headrace.specs.base import Spec
+from headrace.specs.jobs import JobRequest
+
+
+def submit(
+    session: Session,
+    *,
+    project: str,
+    request: JobRequest,
+    created_by: str | None,
+    now: datetime,
+    retry_of: str | None = None,
+) -> Job:
+    """Return the new job, its spec checked in full; a job that must wait is checked as far as possible.
+
+    Raises `Invalid` for whatever is wrong in ``request``, `Forbidden` for a priority above the project's
+    cap, `Limited` when the project's quota of queued jobs is used up.
+    """
+    row = session.get_one(Project, project, with_for_update={"key_share": True})
+    if request.priority > row.max_priority:
+        raise Forbidden(f"priority {request.priority} is above this project's cap of {row.max_priority}")
+    _check_quota(session, row)
+    kind = kinds.kind(request.kind)
+    spec = _read_spec(kind.Spec, request.spec)
+    waits = _must_wait(session, project, request.depends_on)
+    # A waiting job's refs may name what its dependencies have yet to make.
+    resolved = kinds.Resolved(spec=spec) if waits else kind.resolve(session, project, spec)
+    job = Job(
+        id=new_id("job"),
+        project=project,
+        kind=request.kind,
+        name=request.name,
+        priority=request.priority,
+        queue=request.queue,
+        lane=kind.LANE,
+        spec=resolved.spec.model_dump(mode="json"),
+        tags=dict(request.tags),
+        depends_on=list(request.depends_on),
+        model=resolved.model,
+        dataset=resolved.dataset,
+        max_attempts=request.max_attempts,
+        timeout_s=request.timeout_s,
+        created_by=created_by,
+        retry_of=retry_of,
+    )
+    return transitions.create(session, job, waiting=waits, now=now)
+
+
+def job(session: Session, project: str, job_id: str) -> Job:
+    """Return one job of ``project``. Raises `NotFound`."""
+    found = session.scalar(select(Job).where(Job.project == project, Job.id == job_id))
+    if found is None:
+        raise NotFound(f"there is no job {job_id[:100]!r}")
+    return found
+
+
+def retry(session: Session, *, project: str, job_id: str, created_by: str | None, now: datetime) -> Job:
+    """Return a new job that does again what a failed or cancelled one did. Raises `NotFound`, `Conflict`."""
+    old = job(session, project, job_id)
+    if old.state not in (State.FAILED, State.CANCELLED):
+        raise Conflict(f"{old.id} is {old.state}; only a failed or cancelled job can be retried")
+    if old.kind == "ingest":
+        return datasets.ingest_again(session, old, created_by=created_by, now=now)
+    request = JobRequest.model_validate(
+        {
+            "kind": old.kind,
+            "spec": old.spec,
+            "name": old.name,
+            "priority": old.priority,
+            "queue": old.queue,
+            "max_attempts": old.max_attempts,
+            "timeout_s": old.timeout_s,
+            "depends_on": old.depends_on,
+            "tags": old.tags,
+        }
+    )
+    return submit(session, project=project, request=request, created_by=created_by, now=now, retry_of=old.id)
+
+
+def advance_waiting(session: Session, job: Job, now: datetime) -> None:
+    """Move a waiting job on if its dependencies have ended. The caller has locked its row."""
+    dependencies = session.scalars(select(Job).where(Job.id.in_(job.depends_on))).all()
+    for dependency in dependencies:
+        if dependency.state in (State.FAILED, State.CANCELLED):
+            transitions.cancel_dependent(session, job, dependency=dependency, now=now)
+            return
+    if any(dependency.state != State.SUCCEEDED for dependency in dependencies):
+        return
+    kind = kinds.kind(job.kind)
+    try:
+        resolved = kind.resolve(session, job.project, _read_spec(kind.Spec, job.spec))
+    except Invalid as problem:
+        error = {"type": "Invalid", "message": problem.detail, "attempt": 0, "retryable": False}
+        transitions.give_up(session, job, error=error, now=now)
+        return
+    job.model, job.dataset = resolved.model, resolved.dataset
+    transitions.queue(session, job, spec=resolved.spec.model_dump(mode="json"), now=now)
+
+
+def _read_spec(model: type[Spec], spec: dict[str, Any]) -> Spec:
+    try:
+        return model.model_validate(spec)
+    except ValidationError as error:
+        raise Invalid(field_errors(error, "spec")) from None
+
+
+def _must_wait(session: Session, project: str, depends_on: list[str]) -> bool:
+    there = {
+        found.id: found.state
+        for found in session.scalars(select(Job).where(Job.project == project, Job.id.in_(depends_on)))
+    }
+    wrong = []
+    for index, job_id in enumerate(depends_on):
+        if job_id not in there:
+            wrong.append(FieldError(loc=("depends_on", index), msg=f"there is no job {job_id[:100]!r}"))
+        elif there[job_id] in (State.FAILED, State.CANCELLED):
+            wrong.append(FieldError(loc=("depends_on", index), msg=f"{job_id} has {there[job_id]} already"))
+    if wrong:
+        raise Invalid(wrong)
+    return any(state != State.SUCCEEDED for state in there.values())
+
+
+def _check_quota(session: Session, project: Project) -> None:
+    if project.max_queued is None:
+        return
+    queued = session.scalar(
+        select(func.count()).where(Job.project == project.name, Job.state.in_([State.QUEUED, State.WAITING]))
+    )
+    if (queued or 0) >= project.max_queued:
+        raise Limited(f"{queued} jobs are queued, which is this project's quota", retry_after_s=30)

@@ -1,0 +1,235 @@
+"""Models, versions and aliases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from headrace.access.tables import Project
+from headrace.artifacts import service as artifacts
+from headrace.artifacts.store import Stored
+from headrace.datasets.tables import DatasetVersion
+from headrace.db import new_id
+from headrace.errors import Conflict, Invalid, NotFound
+from headrace.jobs.tables import Job
+from headrace.paging import Page, newest_first
+from headrace.registry.tables import AliasMove, Model, ModelAlias, ModelVersion
+from headrace.specs.base import NAME_PATTERN, Ref
+from headrace.specs.jobs import TrainSpec
+
+
+def add_version(
+    session: Session,
+    *,
+    project: str,
+    name: str,
+    job: Job,
+    spec: TrainSpec,
+    dataset_version: DatasetVersion,
+    learned: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    files: Mapping[str, Stored],
+    now: datetime,
+) -> ModelVersion:
+    """Register what ``job`` has learned as the next version of the model ``name``, made if need be.
+
+    ``learned`` is the result of the job process: ``metrics``, ``signature``, ``task``, ``weights_digest``.
+    """
+    # The project's row is the lock: two jobs must not both make the model, nor take one number.
+    session.get_one(Project, project, with_for_update={"key_share": True})
+    found = _find(session, project, name)
+    if found is None:
+        found = Model(id=new_id("mdl"), project=project, name=name, created_at=now, last_version=0)
+        session.add(found)
+        session.flush()
+    found.last_version += 1
+    package = files["package"]
+    added = ModelVersion(
+        id=new_id("mdv"),
+        model=found.id,
+        version=found.last_version,
+        job=job.id,
+        created_at=now,
+        algorithm=spec.algorithm,
+        params=spec.params,
+        task=learned["task"],
+        metrics=learned["metrics"],
+        signature=learned["signature"],
+        dataset_version=dataset_version.id,
+        lineage={
+            "dataset": spec.dataset.partition("@")[0],
+            "dataset_version": dataset_version.version,
+            "dataset_digest": dataset_version.digest,
+            "base": spec.base,
+            "seed": spec.seed,
+            "split": spec.split.model_dump(),
+            "spec": spec.model_dump(mode="json"),
+            "rows": learned["rows"],
+            "environment": dict(environment),
+        },
+        weights_digest=learned["weights_digest"],
+        digest=package.digest,
+        size_bytes=package.size_bytes,
+    )
+    session.add(added)
+    artifacts.attach(session, project=project, owner=added.id, files=files, now=now)
+    session.flush()
+    return added
+
+
+def models(session: Session, project: str, *, limit: int, cursor: str | None = None) -> Page[Model]:
+    """Return one page of the project's models."""
+    query = select(Model).where(Model.project == project)
+    return newest_first(session, query, Model.id, limit=limit, cursor=cursor)
+
+
+def model(session: Session, project: str, name: str) -> Model:
+    """Return a model by name. Raises `NotFound`."""
+    found = _find(session, project, name)
+    if found is None:
+        raise NotFound(f"there is no model {name[:100]!r}")
+    return found
+
+
+def versions(
+    session: Session, project: str, name: str, *, limit: int, cursor: str | None = None
+) -> Page[ModelVersion]:
+    """Return one page of a model's versions. Raises `NotFound`."""
+    query = select(ModelVersion).where(ModelVersion.model == model(session, project, name).id)
+    return newest_first(session, query, ModelVersion.version, limit=limit, cursor=cursor)
+
+
+def version(session: Session, project: str, name: str, number: int) -> ModelVersion:
+    """Return one version. Raises `NotFound`."""
+    found = session.scalar(
+        select(ModelVersion).where(
+            ModelVersion.model == model(session, project, name).id, ModelVersion.version == number
+        )
+    )
+    if found is None:
+        raise NotFound(f"model {name!r} has no version {number}")
+    return found
+
+
+def latest(session: Session, model: Model) -> ModelVersion | None:
+    """Return the newest version, if there is one."""
+    return session.scalar(
+        select(ModelVersion)
+        .where(ModelVersion.model == model.id)
+        .order_by(ModelVersion.version.desc())
+        .limit(1)
+    )
+
+
+def resolve(session: Session, project: str, ref: str, *loc: str | int) -> tuple[Ref, ModelVersion]:
+    """Return the version that ``ref`` means, with the ref pinned to it. Raises `Invalid` at ``loc``."""
+    parsed = Ref.parse(ref)
+    found = _find(session, project, parsed.name)
+    if found is None:
+        raise Invalid.field(*loc, msg=f"there is no model {parsed.name!r}")
+    if parsed.selector is None:
+        chosen = latest(session, found)
+        missing = f"model {parsed.name!r} has no version"
+    elif isinstance(parsed.selector, int):
+        chosen = session.scalar(
+            select(ModelVersion).where(
+                ModelVersion.model == found.id, ModelVersion.version == parsed.selector
+            )
+        )
+        missing = f"model {parsed.name!r} has no version {parsed.selector}"
+    else:
+        chosen = session.scalar(
+            select(ModelVersion)
+            .join(ModelAlias, ModelAlias.version == ModelVersion.id)
+            .where(ModelAlias.model == found.id, ModelAlias.alias == parsed.selector)
+        )
+        missing = f"model {parsed.name!r} has no alias {parsed.selector!r}"
+    if chosen is None:
+        raise Invalid.field(*loc, msg=missing)
+    return Ref(parsed.name, chosen.version), chosen
+
+
+def target(session: Session, version: ModelVersion) -> str:
+    """Return the name of the column that ``version`` learned to predict."""
+    return str(version.lineage["spec"]["target"])
+
+
+def aliases_of(session: Session, model: Model) -> dict[str, int]:
+    """Return the aliases of a model and the version number that each points at."""
+    rows = session.execute(
+        select(ModelAlias.alias, ModelVersion.version)
+        .join(ModelVersion, ModelAlias.version == ModelVersion.id)
+        .where(ModelAlias.model == model.id)
+        .order_by(ModelAlias.alias)
+    )
+    return dict(row.tuple() for row in rows)
+
+
+def set_alias(
+    session: Session, project: str, name: str, alias: str, number: int, *, by: str | None, now: datetime
+) -> None:
+    """Point ``alias`` at a version, in one step. Raises `NotFound`, or `Invalid` for a bad alias."""
+    if not re.match(NAME_PATTERN, alias) or alias.isdecimal():
+        raise Invalid.field(
+            "path", "alias", msg=f"{alias[:100]!r} should match {NAME_PATTERN} and be no number"
+        )
+    chosen = version(session, project, name, number)
+    session.get_one(Model, chosen.model, with_for_update={"key_share": True})
+    row = session.get(ModelAlias, (chosen.model, alias))
+    if row is None:
+        session.add(ModelAlias(model=chosen.model, alias=alias, version=chosen.id, moved_at=now))
+    else:
+        row.version, row.moved_at = chosen.id, now
+    _moved(session, chosen.model, alias, number, by, now)
+
+
+def delete_alias(
+    session: Session, project: str, name: str, alias: str, *, by: str | None, now: datetime
+) -> None:
+    """Take an alias away. Raises `NotFound`."""
+    found = model(session, project, name)
+    row = session.get(ModelAlias, (found.id, alias), with_for_update=True)
+    if row is None:
+        raise NotFound(f"model {name!r} has no alias {alias[:100]!r}")
+    session.delete(row)
+    _moved(session, found.id, alias, None, by, now)
+
+
+def alias_history(session: Session, project: str, name: str, alias: str) -> Sequence[AliasMove]:
+    """Return every move of an alias, newest first."""
+    found = model(session, project, name)
+    return session.scalars(
+        select(AliasMove)
+        .where(AliasMove.model == found.id, AliasMove.alias == alias)
+        .order_by(AliasMove.id.desc())
+    ).all()
+
+
+def delete_version(session: Session, project: str, name: str, number: int) -> None:
+    """Delete a version. Raises `NotFound`, or `Conflict` while an alias points at it."""
+    found = version(session, project, name, number)
+    session.get_one(Model, found.model, with_for_update={"key_share": True})
+    pointing = session.scalars(select(ModelAlias.alias).where(ModelAlias.version == found.id)).all()
+    if pointing:
+        raise Conflict(f"{name}@{number} is {', '.join(pointing)}; move the alias first")
+    artifacts.detach(session, found.id)
+    session.delete(found)
+    session.flush()
+
+
+def _moved(
+    session: Session, model_id: str, alias: str, number: int | None, by: str | None, now: datetime
+) -> None:
+    session.add(
+        AliasMove(id=new_id("mov"), model=model_id, alias=alias, version=number, moved_at=now, moved_by=by)
+    )
+    session.flush()
+
+
+def _find(session: Session, project: str, name: str) -> Model | None:
+    return session.scalar(select(Model).where(Model.project == project, Model.name == name))

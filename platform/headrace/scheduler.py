@@ -1,0 +1,71 @@
+"""The scheduler: a loop around `tick`, which sets right what time or a fault has put wrong.
+
+Any number of schedulers may run. Each step takes the rows that it changes one by one, each in a transaction
+of its own under the row's lock, and looks again before it acts: whoever comes second finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from headrace.access import idempotency
+from headrace.config import Settings
+from headrace.db import Database, clock
+from headrace.dispatch import dispatching_database
+from headrace.jobs import service, transitions, workers
+from headrace.jobs.states import State
+from headrace.jobs.tables import Job
+
+_BATCH = 500
+_log = logging.getLogger(__name__)
+
+
+def tick(db: Database, *, backoff: transitions.Backoff, now: datetime | None = None) -> None:
+    """Do everything that is due. ``now`` is the database's time unless given, which tests do."""
+    with db.read() as session:
+        now = now or clock(session)
+    moment = now
+
+    def take_back(session: Session, job: Job) -> None:
+        transitions.lose(session, job, now=moment, backoff=backoff)
+
+    def advance(session: Session, job: Job) -> None:
+        service.advance_waiting(session, job, moment)
+
+    _each(db, take_back, Job.state == State.RUNNING, Job.lease_expires_at < now)
+    _each(db, advance, Job.state == State.WAITING)
+    with db.transaction() as session:
+        idempotency.purge(session, now)
+        workers.forget(session, now)
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Tick until ``stop`` is set. A database that is away is waited for."""
+    db, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
+    backoff = transitions.Backoff(base_s=settings.backoff_base_s, max_s=settings.backoff_max_s)
+    while not stop.wait(settings.tick_s):
+        try:
+            tick(db, backoff=backoff)
+        except SQLAlchemyError as error:
+            _log.warning("tick failed, trying again: %s", error)
+    dispatcher.close()
+    db.close()
+
+
+def _each(db: Database, act: Callable[[Session, Job], None], *conditions: ColumnElement[bool]) -> None:
+    with db.read() as session:
+        ids = session.scalars(select(Job.id).where(*conditions).order_by(Job.id).limit(_BATCH)).all()
+    for job_id in ids:
+        with db.transaction() as session:
+            job = session.scalar(
+                select(Job).where(Job.id == job_id, *conditions).with_for_update(skip_locked=True)
+            )
+            if job is not None:
+                act(session, job)
