@@ -1,0 +1,88 @@
+"""A Headrace of its own for a bench: `headrace up` on a new data folder, stopped and removed at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from headrace.client import Client
+from headrace.config import Settings
+
+READY_S = 120
+COMMAND = Path(sys.executable).with_name("headrace")
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@contextmanager
+def headrace_up(*, slots: int, **settings: str) -> Iterator[tuple[Client, Path, dict[str, str]]]:
+    """Start `headrace up` and yield a client of it, its log, and the environment that its parts run in.
+
+    ``settings``: more of ``HEADRACE_…``, in lower case without the prefix.
+    """
+    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
+        data, log = Path(folder, "data"), Path(folder, "up.log")
+        chosen = {"data": str(data), "port": str(_free_port()), "slots": str(slots), **settings}
+        given = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+        environment = given | {f"HEADRACE_{name.upper()}": value for name, value in chosen.items()}
+        with log.open("wb") as output:
+            up = subprocess.Popen([COMMAND, "up"], env=environment, stdout=output, stderr=output)
+        try:
+            yield _client(up, environment, log), log, environment
+        finally:
+            up.send_signal(signal.SIGTERM)
+            up.wait(30)
+
+
+def succeeded(job: Any) -> Any:
+    """Return ``job``, which has ended. Raises SystemExit with its error when it did not succeed."""
+    if job["state"] != "succeeded":
+        raise SystemExit(f"{job['id']} has {job['state']}: {job['error']}")
+    return job
+
+
+def upload(client: Client, name: str, path: Path) -> None:
+    """Upload ``path`` as dataset ``name`` and wait until it is ready."""
+    version = client.upload_dataset(name, path)
+    client.wait_dataset(name, version["version"], timeout_s=600)
+
+
+def warm_up(client: Client) -> None:
+    """Run one small Keras job, so that what is measured afterwards finds warm fork servers."""
+    upload(client, "warm-up", EXAMPLES / "iris.csv")
+    spec = {
+        "model": "warm-up",
+        "dataset": "warm-up",
+        "algorithm": "logistic_regression",
+        "target": "species",
+        "params": {"epochs": 1},
+    }
+    succeeded(client.wait(client.submit("train", spec)["id"], timeout_s=300))
+
+
+def _client(up: subprocess.Popen[bytes], environment: dict[str, str], log: Path) -> Client:
+    settings = Settings.load(environment)
+    end = time.monotonic() + READY_S
+    while up.poll() is None and time.monotonic() < end:
+        if settings.admin_key_file.exists():
+            client = Client(settings=settings)
+            if client.ready():
+                return client
+            client.close()
+        time.sleep(0.2)
+    raise SystemExit(f"`headrace up` is not ready:\n{log.read_text()[-4000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
