@@ -185,6 +185,12 @@ class Settings(BaseModel):
             if value is not None
         }
 
+    def environ_of_child(self, env: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Return the environment of a part: ``env`` with these settings, without the key of a client."""
+        child = {**env, **self.environ()}
+        child.pop(variable("key"), None)
+        return child
+
     def describe(self) -> list[Described]:
         """Return every setting for people, without secrets."""
         shown = []

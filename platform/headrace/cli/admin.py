@@ -1,0 +1,141 @@
+"""Commands that work on the deployment itself, not over its API."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from headrace.cli.options import data_option, json_option
+from headrace.config import Settings
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Duration(click.ParamType[timedelta]):
+    """A duration such as ``90s``, ``12h`` or ``30d``."""
+
+    name = "duration"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Return the duration; a wrong one is a usage error."""
+        match = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", value)
+        if match is None:
+            self.fail(f"{value!r} should be a number with s, m, h, d or w, such as 30d", param, ctx)
+        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+@click.command()
+@data_option
+@json_option
+def config(data: Path | None, as_json: bool) -> None:
+    """Show every setting, its variable, and where its value comes from. Secrets are not shown."""
+    from headrace.cli import output
+
+    described = Settings.load(data=data).describe()
+    if as_json:
+        output.print_json({d.name: d._asdict() for d in described})
+        return
+    sources = {"default": "default", "option": "option"}
+    rows = [(d.variable, d.value, sources.get(d.source, "environment"), d.description) for d in described]
+    output.print_table(["variable", "value", "from", "meaning"], rows, empty="")
+
+
+@click.command()
+@json_option
+def version(as_json: bool) -> None:
+    """Show the version."""
+    from headrace import __version__
+    from headrace.cli import output
+
+    if as_json:
+        output.print_json({"version": __version__})
+    else:
+        click.echo(__version__)
+
+
+@click.command()
+@data_option
+def scheduler(data: Path | None) -> None:
+    """Run the scheduler until SIGTERM or Ctrl-C: requeue lost jobs, issue tickets, collect garbage.
+
+    Any number may run at once.
+    """
+    import logging
+
+    import headrace.scheduler
+
+    settings = Settings.load(data=data)
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stop = threading.Event()
+    stopping = {signal.SIGTERM, signal.SIGINT}
+
+    # A handler would run in this thread, perhaps while it holds the event's own lock.
+    def wait_for_signal() -> None:
+        signal.sigwait(stopping)
+        stop.set()
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+    threading.Thread(target=wait_for_signal, name="signals", daemon=True).start()
+    headrace.scheduler.run(settings, stop)
+
+
+@click.group()
+def db() -> None:
+    """Manage the database's schema."""
+
+
+@db.command()
+@data_option
+def upgrade(data: Path | None) -> None:
+    """Bring the schema to what this version of Headrace needs."""
+    import headrace.db
+    from headrace.config import redact
+
+    settings = Settings.load(data=data)
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    headrace.db.upgrade(settings.database_url)
+    click.echo(f"{redact(settings.database_url)} is up to date", err=True)
+
+
+@click.group()
+def keys() -> None:
+    """Make API keys."""
+
+
+@keys.command()
+@click.option("--project", required=True, help="Project of the key; made if need be.")
+@click.option("--role", required=True, type=click.Choice(["viewer", "submitter", "maintainer", "admin"]))
+@click.option("--name", default="", help="What the key is for.")
+@click.option("--expires-in", type=Duration(), help="How long it is valid, such as 30d.  [default: for ever]")
+@data_option
+@json_option
+def create(
+    project: str, role: str, name: str, expires_in: timedelta | None, data: Path | None, as_json: bool
+) -> None:
+    """Make an API key, by way of the database, and print it. It is shown this once."""
+    from headrace.access import service as access
+    from headrace.cli import output
+    from headrace.db import Database
+
+    now = datetime.now(UTC)
+    database = Database(Settings.load(data=data).database_url)
+    with database.transaction() as session:
+        row, key = access.create_key(
+            session,
+            project=project,
+            role=role,
+            name=name,
+            now=now,
+            expires_at=now + expires_in if expires_in else None,
+        )
+        made = {"id": row.id, "key": key, "project": row.project, "role": row.role, "name": row.name}
+    database.close()
+    if as_json:
+        output.print_json(made)
+    else:
+        click.echo(key)

@@ -1,0 +1,124 @@
+"""The group of all commands, loaded one by one; and the one place where errors become messages."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import sys
+from typing import NamedTuple, NoReturn
+
+import click
+
+from headrace.errors import HeadraceError
+
+PLUGINS = "headrace.commands"
+
+
+class Entry(NamedTuple):
+    """Where a command is (``module:name``) and its line in the help. Plugins have no place of their own."""
+
+    place: str | None
+    help: str
+
+
+_CLI = "headrace.cli."
+COMMANDS = {
+    "up": Entry(_CLI + "up:up", "Run everything on this machine until Ctrl-C."),
+    "demo": Entry(_CLI + "demo:demo", "See it work: train, version and use a model of real digits."),
+    "web": Entry(None, "Run the web server: API and dashboard."),
+    "worker": Entry(None, "Run a worker, which runs jobs."),
+    "scheduler": Entry(_CLI + "admin:scheduler", "Run the scheduler."),
+    "submit": Entry(_CLI + "jobs:submit", "Submit a job."),
+    "jobs": Entry(_CLI + "jobs:jobs", "List jobs."),
+    "job": Entry(_CLI + "jobs:job", "Show one job, wait for it, or follow it."),
+    "cancel": Entry(_CLI + "jobs:cancel", "Cancel a job."),
+    "retry": Entry(_CLI + "jobs:retry", "Submit a failed or cancelled job again."),
+    "datasets": Entry(_CLI + "datasets:datasets", "List datasets, or upload one."),
+    "models": Entry(_CLI + "models:models", "List models."),
+    "model": Entry(_CLI + "models:model", "Show a model or one of its versions."),
+    "algorithms": Entry(_CLI + "models:algorithms", "List algorithms and their params."),
+    "keys": Entry(_CLI + "admin:keys", "Make API keys."),
+    "db": Entry(_CLI + "admin:db", "Manage the database's schema."),
+    "config": Entry(_CLI + "admin:config", "Show every setting and where it comes from."),
+    "version": Entry(_CLI + "admin:version", "Show the version."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in the order of the help."""
+        return [*COMMANDS, *sorted(set(_plugins()) - set(COMMANDS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one command, or None for an unknown name. Raises HeadraceError for one not installed."""
+        entry = COMMANDS.get(cmd_name)
+        if entry and entry.place:
+            module, _, name = entry.place.partition(":")
+            found = getattr(importlib.import_module(module), name)
+        else:
+            plugin = _plugins().get(cmd_name)
+            if plugin is None:
+                if entry:
+                    raise HeadraceError(
+                        f"the command {cmd_name!r} is not installed: no package announces it under {PLUGINS}"
+                    )
+                return None
+            try:
+                found = plugin.load()
+            except (ImportError, AttributeError) as error:
+                raise HeadraceError(f"the command {cmd_name!r} cannot be loaded: {error}") from error
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        rows = [(n, COMMANDS[n].help if n in COMMANDS else "") for n in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.version_option(package_name="headrace", message="%(version)s")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Train, version, reproduce and serve models over one HTTP API; nothing is lost."""
+    ctx.obj = debug
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    arguments = sys.argv[1:] if args is None else args
+    try:
+        status = cli.main(args=arguments, prog_name="headrace", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("stopped", 130)
+    except BrokenPipeError:
+        # Whoever read the output has enough; Python must not try to write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if "--debug" in arguments[:1]:
+            raise
+        expected = isinstance(error, (HeadraceError, OSError))
+        hint = "" if expected else f" ({type(error).__name__}; `headrace --debug …` shows where)"
+        _fail(f"{error}{hint}", 1)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(status)
+
+
+def _plugins() -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=PLUGINS)}
