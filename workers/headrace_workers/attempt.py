@@ -1,0 +1,230 @@
+"""One attempt of one job, from the claim to the commit.
+
+`run_attempt` reads as the pipeline that it is: prepare the inputs, run the job process, conclude. Each step
+lets the heartbeat beat; whatever ends the attempt early, ends it by an exception that carries the outcome.
+When the lease is lost nothing is written: the job is another attempt's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import stat
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from headrace.artifacts.store import Store, Stored, fetch_file, put_file
+from headrace.config import Settings
+from headrace.db import Database, clock
+from headrace.errors import ArtifactCorrupt, ArtifactMissing, HeadraceError, LeaseLost
+from headrace.jobs import kinds, leases, transitions
+from headrace.jobs.events import Event
+from headrace.jobs.leases import Lease
+from headrace.jobs.tables import Job
+from headrace.specs.task import TASK_FILE, Done, Failed, Metric, Progress, Task
+from headrace_workers.heartbeat import Heartbeat
+from headrace_workers.job_pipes import Exited, Garbage, LogLines
+from headrace_workers.job_process import ForkServer, JobProcess, SpawnFailed
+from headrace_workers.outcomes import Broken, Cancelled, Computed, HandedBack, Interrupted, Outcome
+from headrace_workers.scratch import Scratch
+
+_SPAWN_PATIENCE_S = 60.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where attempts are run: what all slots of a worker share."""
+
+    settings: Settings
+    db: Database
+    store: Store
+    scratch: Scratch
+    servers: Mapping[kinds.Runtime, ForkServer]
+    stop: threading.Event
+
+
+def run_attempt(site: Site, lease: Lease) -> None:
+    """Run the claimed job to an end and write it down. Raises nothing of the job's own making."""
+    folder = site.scratch.new(lease.job)
+    try:
+        with site.db.read() as session:
+            job = session.get_one(Job, lease.job)
+            heartbeat = Heartbeat(site.db, site.settings, lease, site.stop, job.timeout_s)
+        outcome = _outcome(site, job, folder, heartbeat)
+        _conclude(site, lease, job, folder, outcome, heartbeat)
+    except LeaseLost as lost:
+        _log.warning("%s", lost.detail)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _outcome(site: Site, job: Job, folder: Path, heartbeat: Heartbeat) -> Outcome:
+    try:
+        preparation = _prepare(site, job, folder, heartbeat)
+        with _spawn(site.servers[preparation.runtime], folder, heartbeat) as process:
+            return _watch(process, heartbeat)
+    except Interrupted as interrupted:
+        return interrupted.outcome
+    except LeaseLost:
+        raise
+    except (ArtifactCorrupt, ArtifactMissing, OSError) as error:
+        return Broken(type=type(error).__name__, message=f"cannot prepare the job: {error}", retryable=True)
+    except HeadraceError as error:
+        return Broken(type=type(error).__name__, message=error.detail, retryable=False)
+
+
+def _prepare(site: Site, job: Job, folder: Path, heartbeat: Heartbeat) -> kinds.Preparation:
+    """Put the task and its verified inputs into ``folder``."""
+    with site.db.read() as session:
+        preparation = kinds.kind(job.kind).prepare(session, job)
+    (folder / "in").mkdir()
+    (folder / "out").mkdir()
+    inputs = {name: f"in/{name}" for name in preparation.inputs}
+    for name, digest in preparation.inputs.items():
+        fetch_file(site.store, digest, folder / inputs[name], heartbeat.beat)
+    task = Task(
+        job=job.id,
+        kind=job.kind,
+        attempt=job.attempt,
+        spec=job.spec,
+        inputs=inputs,
+        columns=preparation.columns,
+        code=preparation.code,
+        lineage=preparation.lineage,
+    )
+    (folder / TASK_FILE).write_text(task.model_dump_json())
+    return preparation
+
+
+def _spawn(server: ForkServer, folder: Path, heartbeat: Heartbeat) -> JobProcess:
+    deadline = time.monotonic() + _SPAWN_PATIENCE_S
+    while True:
+        try:
+            return server.spawn(folder)
+        except SpawnFailed as error:
+            if time.monotonic() > deadline:
+                raise Interrupted(Broken(type="SpawnFailed", message=error.detail, retryable=True)) from error
+            heartbeat.beat()
+            server.ready(0.5)
+
+
+def _watch(process: JobProcess, heartbeat: Heartbeat) -> Outcome:
+    """Take what the job process says until it is dead; return what it came to."""
+    last: Done | Failed | Garbage | None = None
+    while True:
+        for event in process.read(heartbeat.due_in()):
+            match event:
+                case Progress():
+                    heartbeat.record(Event("progress", event.model_dump(include={"fraction", "message"})))
+                case Metric():
+                    heartbeat.record(Event("metric", event.model_dump(include={"name", "step", "value"})))
+                case LogLines():
+                    heartbeat.record_log(event)
+                case Exited():
+                    return _verdict(event, last)
+                case Garbage():
+                    last = event
+                    process.kill()
+                case Done() | Failed():
+                    last = last or event
+        heartbeat.beat()
+
+
+def _verdict(exited: Exited, last: Done | Failed | Garbage | None) -> Outcome:
+    match last:
+        case Garbage():
+            return Broken(type="ProtocolError", message=last.reason, retryable=False)
+        case Failed():
+            return Broken(type=last.error, message=last.message, retryable=last.retryable)
+        case Done() if exited.code == 0:
+            return Computed(done=last)
+    return Broken(type="ProcessDied", message=f"worker lost: the job process {exited.reason}", retryable=True)
+
+
+def _conclude(
+    site: Site, lease: Lease, job: Job, folder: Path, outcome: Outcome, heartbeat: Heartbeat
+) -> None:
+    """Write the outcome down. The job process is dead, so its outputs can no longer change."""
+    if isinstance(outcome, Computed):
+        outcome = _commit(site, lease, job, folder, outcome.done, heartbeat) or outcome
+    if not isinstance(outcome, Computed):
+        heartbeat.persist(lambda session: _end(site, session, lease, outcome))
+    _log.info("%s attempt %d: %s", job.id, lease.attempt, type(outcome).__name__)
+
+
+def _commit(
+    site: Site, lease: Lease, job: Job, folder: Path, done: Done, heartbeat: Heartbeat
+) -> Outcome | None:
+    """Store the outputs and commit the effects; return another outcome if that could not be."""
+
+    def write(session: Session) -> Outcome | None:
+        held = leases.hold(session, lease)
+        if held.cancel_requested:
+            return Cancelled()
+        now = clock(session)
+        result = kinds.kind(job.kind).commit(session, held, done, files, now)
+        transitions.succeed(session, lease, result=result, now=now)
+        return None
+
+    try:
+        files = _store_outputs(site.store, folder, done.outputs, heartbeat)
+        return heartbeat.persist(write)
+    except Interrupted as interrupted:
+        return interrupted.outcome
+    except LeaseLost:
+        raise
+    except HeadraceError as error:
+        return Broken(type=type(error).__name__, message=error.detail, retryable=False)
+    except (KeyError, TypeError, ValidationError) as error:
+        _log.exception("%s: its result cannot be used", job.id)
+        return Broken(type="ProtocolError", message=f"the result lacks {error}"[:500], retryable=False)
+    except OSError as error:
+        return Broken(type="StorageError", message=f"cannot store the outputs: {error}", retryable=True)
+
+
+def _store_outputs(
+    store: Store, folder: Path, outputs: Mapping[str, str], heartbeat: Heartbeat
+) -> dict[str, Stored]:
+    files = {}
+    for name, relative in outputs.items():
+        path = folder / "out" / relative
+        if Path(relative).is_absolute() or ".." in Path(relative).parts or not _is_plain_file(path):
+            raise Interrupted(
+                Broken(
+                    type="ProtocolError",
+                    message=f"the output {name!r} is no file below out/",
+                    retryable=False,
+                )
+            )
+        files[name] = put_file(store, path, heartbeat.beat)
+    return files
+
+
+def _is_plain_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode) and path.resolve() == path.absolute()
+    except OSError:
+        return False
+
+
+def _end(site: Site, session: Session, lease: Lease, outcome: Outcome) -> None:
+    now = clock(session)
+    match outcome:
+        case Cancelled():
+            transitions.cancel(session, lease, now=now)
+        case HandedBack():
+            transitions.hand_back(session, lease, now=now)
+        case Broken(type=type_, message=message, retryable=retryable):
+            settings = site.settings
+            backoff = transitions.Backoff(base_s=settings.backoff_base_s, max_s=settings.backoff_max_s)
+            details: dict[str, Any] = {"type": type_, "message": message, "retryable": retryable}
+            transitions.fail(session, lease, now=now, backoff=backoff, **details)

@@ -1,0 +1,44 @@
+"""The command ``headrace worker``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+import click
+
+from headrace.config import Settings
+
+_SHUTDOWN_S = 8.0
+
+
+@click.command()
+@click.option("--queues", help="Queues to serve, separated by commas.")
+@click.option("--slots", type=int, help="Jobs to run at once.")
+def worker(queues: str | None, slots: int | None) -> None:
+    """Claim jobs and run them. SIGTERM or Ctrl-C hands running jobs back and ends it."""
+    from headrace_workers.supervisor import Supervisor
+    from headrace_workers.tickets import consume, make_app
+
+    settings = Settings.load(queues=queues, slots=slots)
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("celery").setLevel(logging.WARNING)
+    supervisor = Supervisor(settings)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        threading.Thread(target=supervisor.stop, daemon=True).start()
+        threading.Timer(_SHUTDOWN_S, os._exit, args=(1,)).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    consume(make_app(settings, supervisor.wake), supervisor.name)
+    supervisor.run()
+    # Celery's threads do not end by themselves, and there is nothing left to lose.
+    logging.shutdown()
+    os._exit(0)

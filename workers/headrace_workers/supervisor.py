@@ -1,0 +1,153 @@
+"""The supervisor: slots that claim jobs and run them, and what wakes them.
+
+A slot is a thread that claims, runs the attempt and claims again; with nothing to claim it waits to be woken
+by a ticket, for a second at most, then looks for itself. `wake` and the slots share a counter, so that a
+ticket that comes between the look and the wait is not missed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from headrace.artifacts.store import open_store
+from headrace.config import Settings
+from headrace.db import clock
+from headrace.dispatch import dispatching_database
+from headrace.jobs import claims, workers
+from headrace.jobs.leases import Lease
+from headrace_workers.attempt import Site, run_attempt
+from headrace_workers.job_process import ForkServer
+from headrace_workers.scratch import Scratch, sweep
+
+SEEN_EVERY_S = 5.0
+_READY_PATIENCE_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """The slots of one worker. `run` returns when `stop` was called and every job was handed back."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._stop = threading.Event()
+        self._tickets = 0
+        self._woken = threading.Condition()
+
+    def wake(self) -> None:
+        """Let idle slots look for a job now."""
+        with self._woken:
+            self._tickets += 1
+            self._woken.notify_all()
+
+    def stop(self) -> None:
+        """Begin to shut down: kill the jobs and hand them back. Safe in a signal handler's thread."""
+        self._stop.set()
+        self.wake()
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        settings = self.settings
+        root = settings.data / "scratch"
+        sweep(root)
+        db, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
+        try:
+            with (
+                Scratch(root) as scratch,
+                ForkServer("light", scratch) as light,
+                ForkServer("heavy", scratch) as heavy,
+            ):
+                site = Site(
+                    settings=settings,
+                    db=db,
+                    store=open_store(settings.artifacts_url),
+                    scratch=scratch,
+                    servers={"plain": light, "tensorflow": heavy},
+                    stop=self._stop,
+                )
+                slots = [self._slot(site, "light", 0, [light])]
+                slots += [self._slot(site, "heavy", n, [light, heavy]) for n in range(settings.slots)]
+                for slot in slots:
+                    slot.start()
+                self._be_seen(site)
+                for slot in slots:
+                    slot.join()
+        finally:
+            dispatcher.close()
+            db.close()
+
+    def _slot(self, site: Site, lane: str, number: int, needs: list[ForkServer]) -> threading.Thread:
+        return threading.Thread(
+            target=self._serve, args=(site, lane, needs), name=f"slot-{lane}-{number}", daemon=True
+        )
+
+    def _serve(self, site: Site, lane: str, needs: list[ForkServer]) -> None:
+        while not self._stop.is_set():
+            if not all(server.ready(_READY_PATIENCE_S) for server in needs):
+                continue
+            seen = self._tickets
+            lease = self._claim(site, lane)
+            if lease is None:
+                self._wait(seen)
+                continue
+            try:
+                run_attempt(site, lease)
+            except Exception:
+                # A bug of ours. The lease expires, the job runs again, and the slot must live on.
+                _log.exception("%s: the attempt could not be run", lease.job)
+
+    def _wait(self, seen: int) -> None:
+        """Wait for a ticket that came after the count was ``seen``, or until it is time to look again."""
+        with self._woken:
+            self._woken.wait_for(lambda: self._tickets != seen, timeout=self.settings.poll_s)
+
+    def _claim(self, site: Site, lane: str) -> Lease | None:
+        try:
+            with site.db.transaction() as session:
+                return claims.claim(
+                    session,
+                    worker=self.name,
+                    queues=self.settings.queues,
+                    lane=lane,
+                    now=clock(session),
+                    lease_s=self.settings.lease_s,
+                )
+        except SQLAlchemyError as error:
+            _log.warning("cannot claim, trying again: %s", error)
+            return None
+
+    def _be_seen(self, site: Site) -> None:
+        """Tell the database that this worker lives, from the moment that it can run jobs until it stops."""
+        with site.db.read() as session:
+            started_at = clock(session)
+        while not self._stop.is_set():
+            if all(server.ready(_READY_PATIENCE_S) for server in site.servers.values()):
+                self._say(
+                    site,
+                    lambda session: workers.seen(
+                        session,
+                        self.name,
+                        queues=self.settings.queues,
+                        slots=self.settings.slots,
+                        started_at=started_at,
+                        now=clock(session),
+                    ),
+                )
+                self._stop.wait(SEEN_EVERY_S)
+        self._say(site, lambda session: workers.gone(session, self.name))
+
+    @staticmethod
+    def _say(site: Site, write: Callable[[Session], None]) -> None:
+        try:
+            with site.db.transaction() as session:
+                write(session)
+        except SQLAlchemyError as error:
+            _log.warning("cannot say that this worker lives: %s", error)
