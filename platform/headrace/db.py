@@ -22,10 +22,15 @@ from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
 OLDEST_SQLITE = (3, 51, 3)
+AWAY = (InterfaceError, OperationalError, PoolTimeout)
+"""What is raised while the database cannot be reached, is full, or has ended the transaction: try again."""
+
 _READ_ONLY = "headrace_read_only"
 _CALLBACKS = "headrace_after_commit"
 

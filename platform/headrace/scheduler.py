@@ -12,12 +12,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from headrace.access import idempotency
 from headrace.config import Settings
-from headrace.db import Database, clock
+from headrace.db import AWAY, Database, clock
 from headrace.dispatch import dispatching_database
 from headrace.jobs import service, transitions, workers
 from headrace.jobs.states import State
@@ -53,7 +52,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     while not stop.wait(settings.tick_s):
         try:
             tick(db, backoff=backoff)
-        except SQLAlchemyError as error:
+        except AWAY as error:
             _log.warning("tick failed, trying again: %s", error)
     dispatcher.close()
     db.close()

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from headrace.config import Settings
-from headrace.db import Database, clock
+from headrace.db import AWAY, Database, clock
 from headrace.errors import LeaseLost
 from headrace.jobs import leases
 from headrace.jobs.events import Event
@@ -94,15 +93,15 @@ class Heartbeat:
     def persist(self, write: Callable[[Session], T]) -> T:
         """Run ``write`` in a transaction, with what is still to be recorded.
 
-        Tries again while the database is away. Raises `LeaseLost` when the lease is gone, which it also is when a commit that seemed to fail had
-        in truth succeeded.
+        Tries again while the database is away. Raises `LeaseLost` when the lease is gone, which it also is
+        when a commit that seemed to fail had in truth succeeded.
         """
         while True:
             try:
                 with self._db.transaction() as session:
                     self._hold(session)
                     result = write(session)
-            except SQLAlchemyError as error:
+            except AWAY as error:
                 self._give_up_in_time(error)
                 time.sleep(_RETRY_S)
             else:
@@ -122,7 +121,7 @@ class Heartbeat:
         try:
             with self._db.transaction() as session:
                 cancel_requested = self._hold(session)
-        except SQLAlchemyError as error:
+        except AWAY as error:
             self._give_up_in_time(error)
             # What is pending is tried again after a while, not at once.
             self._pending_since = now
@@ -132,7 +131,7 @@ class Heartbeat:
         if cancel_requested:
             raise Interrupted(Cancelled())
 
-    def _give_up_in_time(self, error: SQLAlchemyError) -> None:
+    def _give_up_in_time(self, error: Exception) -> None:
         """Raise `LeaseLost` once the lease must be thought expired: another worker may have the job."""
         _log.warning("%s: the database is away: %s", self._lease.job, error)
         if time.monotonic() - self._renewed > self._settings.lease_s:

@@ -14,12 +14,11 @@ import socket
 import threading
 from collections.abc import Callable
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from headrace.artifacts.store import open_store
 from headrace.config import Settings
-from headrace.db import clock
+from headrace.db import AWAY, clock
 from headrace.dispatch import dispatching_database
 from headrace.jobs import claims, workers
 from headrace.jobs.leases import Lease
@@ -120,7 +119,7 @@ class Supervisor:
                     now=clock(session),
                     lease_s=self.settings.lease_s,
                 )
-        except SQLAlchemyError as error:
+        except AWAY as error:
             _log.warning("cannot claim, trying again: %s", error)
             return None
 
@@ -149,5 +148,5 @@ class Supervisor:
         try:
             with site.db.transaction() as session:
                 write(session)
-        except SQLAlchemyError as error:
+        except AWAY as error:
             _log.warning("cannot say that this worker lives: %s", error)

@@ -44,12 +44,14 @@ class Encoding:
 class Problem:
     """What is to be learned: ``outputs`` is the number of classes, or 1 for a regression.
 
-    ``threads`` is part of the problem because it changes the bits.
+    ``scale``: one unit of an encoded regression target, in units of the target. ``threads`` is part of the
+    problem because it changes the bits.
     """
 
     task: TaskType
     inputs: dict[str, TensorSpec]
     outputs: int
+    scale: float = 1.0
     seed: int = 0
     threads: int = 1
     deterministic: bool = True
@@ -83,7 +85,7 @@ class Learner(ABC):
     ``problem.seed``.
     """
 
-    Params: ClassVar[type[Params]]
+    params_class: ClassVar[type[Params]]
 
     def __init__(self, params: Params, problem: Problem) -> None:
         self.problem = problem

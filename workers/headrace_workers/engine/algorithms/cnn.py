@@ -42,7 +42,7 @@ class CnnParams(NetworkParams):
 class Cnn(Network):
     """Convolutions, each with a pool of two behind it, then dense layers."""
 
-    Params = CnnParams
+    params_class = CnnParams
     params: CnnParams
 
     @classmethod

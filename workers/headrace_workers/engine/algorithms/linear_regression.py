@@ -20,7 +20,7 @@ class LinearRegressionParams(NetworkParams):
 class LinearRegression(Network):
     """One linear layer."""
 
-    Params = LinearRegressionParams
+    params_class = LinearRegressionParams
 
     def build(self, inputs: dict[str, Any]) -> Any:
         """Return the inputs: there is no hidden layer."""

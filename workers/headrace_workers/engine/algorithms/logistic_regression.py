@@ -20,7 +20,7 @@ class LogisticRegressionParams(NetworkParams):
 class LogisticRegression(Network):
     """One linear layer and a softmax."""
 
-    Params = LogisticRegressionParams
+    params_class = LogisticRegressionParams
 
     def build(self, inputs: dict[str, Any]) -> Any:
         """Return the inputs: there is no hidden layer."""

@@ -21,7 +21,7 @@ class MlpParams(NetworkParams):
 class Mlp(Network):
     """Dense layers with ReLU."""
 
-    Params = MlpParams
+    params_class = MlpParams
     params: MlpParams
 
     def build(self, inputs: dict[str, Any]) -> Any:

@@ -22,7 +22,7 @@ MODEL_FILE = "model.keras"
 class Network(Learner):
     """A Keras model from named inputs to probabilities or one value, trained by `training.fit.Fit`."""
 
-    Params = NetworkParams
+    params_class = NetworkParams
 
     def __init__(self, params: Params, problem: Problem, model: Any = None) -> None:
         from headrace_workers.engine.training import determinism

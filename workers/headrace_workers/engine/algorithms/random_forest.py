@@ -41,7 +41,7 @@ class RandomForestParams(Params):
 class RandomForest(Learner):
     """scikit-learn's forest. It cannot be cut, so an interrupted fit restarts whole, to the same bits."""
 
-    Params = RandomForestParams
+    params_class = RandomForestParams
 
     def __init__(self, params: Params, problem: Problem, forest: Any = None) -> None:
         super().__init__(params, problem)
