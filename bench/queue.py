@@ -3,7 +3,7 @@
 Usage: `python bench/queue.py [--jobs 50] [--drained 100] [--rounds 2]`. The jobs are whole train jobs of an
 algorithm that learns nothing, brought as a plug-in (`noop_plugin/`): rows are read, encoded, predicted and
 evaluated, and a version is registered. The peer is plain Celery, prefork with a fresh process for each task,
-whose tasks only write down the time, on the same broker with as many slots. Exits 1 when a claim does not hold.
+whose tasks only write down the time, on the same broker with as many slots. Exits 1 when a claim fails.
 """
 
 from __future__ import annotations
