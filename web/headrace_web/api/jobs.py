@@ -1,0 +1,278 @@
+"""Jobs: submit, look at, cancel, retry, and what they leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from flask import Response
+from pydantic import AwareDatetime, BaseModel, Field, field_validator
+from sqlalchemy.orm import Session
+
+from headrace.artifacts import service as artifacts
+from headrace.jobs import queries, service, transitions
+from headrace.jobs.states import State
+from headrace.jobs.tables import Job as JobRow
+from headrace.jobs.tables import JobEvent as EventRow
+from headrace.specs.jobs import JobRequest
+from headrace_web import downloads
+from headrace_web.calls import Answer, Call, Parts
+from headrace_web.idempotency import once
+from headrace_web.pagination import Page, PageQuery, Query
+from headrace_web.routes import Routes
+from headrace_web.shapes import Time
+
+routes = Routes("jobs", "/api/v1/jobs")
+
+OUTPUT_TYPES = {
+    "parquet": "application/vnd.apache.parquet",
+    "csv": "text/csv",
+    "ndjson": "application/x-ndjson",
+}
+
+
+class Progress(BaseModel):
+    """How far a job is, 0 to 1, and what it is doing."""
+
+    fraction: float
+    message: str
+
+
+class JobError(BaseModel):
+    """Why a job, or its last attempt, did not succeed."""
+
+    type: str
+    message: str
+    attempt: int
+    retryable: bool
+
+
+class Job(BaseModel):
+    """A job. `spec` is the resolved one; `attempt` counts claims, `max_attempts` limits `failures`."""
+
+    id: str
+    kind: str
+    name: str
+    project: str
+    state: State
+    priority: int
+    queue: str
+    spec: dict[str, Any]
+    tags: dict[str, str]
+    depends_on: list[str]
+    attempt: int
+    failures: int
+    max_attempts: int
+    timeout_s: int
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    created_by: str | None
+    worker: str | None
+    progress: Progress
+    cancel_requested: bool
+    result: dict[str, Any] | None
+    error: JobError | None
+    retry_of: str | None
+
+
+class Event(BaseModel):
+    """Something that happened to a job; `seq` counts from 1, without gaps."""
+
+    seq: int
+    attempt: int
+    type: str
+    at: Time
+    data: dict[str, Any]
+
+
+class Metrics(BaseModel):
+    """Learning curves of the last attempt: for each name its [step, value] pairs."""
+
+    series: dict[str, list[tuple[int, float]]]
+
+
+class JobsQuery(PageQuery):
+    """The filters of the list of jobs."""
+
+    state: State | None = None
+    kind: Annotated[str | None, Field(max_length=100)] = None
+    queue: Annotated[str | None, Field(max_length=100)] = None
+    model: Annotated[str | None, Field(max_length=100)] = None
+    dataset: Annotated[str | None, Field(max_length=100)] = None
+    tag: Annotated[str | None, Field(max_length=500, description="`key:value`")] = None
+    created_after: AwareDatetime | None = None
+    created_before: AwareDatetime | None = None
+    q: Annotated[str | None, Field(max_length=200, description="Part of the name, or an id")] = None
+
+    @field_validator("tag")
+    @classmethod
+    def _key_and_value(cls, value: str | None) -> str | None:
+        if value is not None and ":" not in value:
+            raise ValueError("should be key:value")
+        return value
+
+    def wanted(self) -> queries.JobFilter:
+        """Return the filters as the domain takes them."""
+        key, _, value = (self.tag or "").partition(":")
+        return queries.JobFilter(
+            state=self.state,
+            kind=self.kind,
+            queue=self.queue,
+            model=self.model,
+            dataset=self.dataset,
+            tag=None if self.tag is None else (key, value),
+            created_after=self.created_after,
+            created_before=self.created_before,
+            q=self.q,
+        )
+
+
+class EventsQuery(PageQuery):
+    """Which events."""
+
+    after: Annotated[int, Field(ge=0, le=10**15, description="Only events with a higher `seq`")] = 0
+
+
+class LogsQuery(Query):
+    """Which log."""
+
+    attempt: Annotated[int | None, Field(ge=1, le=10**6, description="Only this attempt's")] = None
+
+
+def _job(row: JobRow) -> Job:
+    return Job(
+        id=row.id,
+        kind=row.kind,
+        name=row.name,
+        project=row.project,
+        state=State(row.state),
+        priority=row.priority,
+        queue=row.queue,
+        spec=row.spec,
+        tags=row.tags,
+        depends_on=row.depends_on,
+        attempt=row.attempt,
+        failures=row.failures,
+        max_attempts=row.max_attempts,
+        timeout_s=row.timeout_s,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        created_by=row.created_by,
+        worker=row.worker,
+        progress=Progress(fraction=row.fraction, message=row.message),
+        cancel_requested=row.cancel_requested,
+        result=row.result,
+        error=None if row.error is None else JobError.model_validate(row.error),
+        retry_of=row.retry_of,
+    )
+
+
+def _event(row: EventRow) -> Event:
+    return Event(seq=row.seq, attempt=row.attempt, type=row.type, at=row.at, data=row.data)
+
+
+def _accepted(row: JobRow) -> Answer:
+    return Answer(body=_job(row), headers={"Location": f"/api/v1/jobs/{row.id}"})
+
+
+@routes.route(
+    "POST", role="submitter", body=JobRequest, returns=Job, status=202, idempotent=True, problems=[429]
+)
+def submit(call: Call, body: JobRequest) -> Response:
+    """Submit a job. Its spec is checked in full here: what is wrong with it is a 422, not a failed job."""
+
+    def act(session: Session) -> Answer:
+        created_by = call.principal.key
+        return _accepted(
+            service.submit(session, project=call.project, request=body, created_by=created_by, now=call.now)
+        )
+
+    return once(call, act, status=202)
+
+
+@routes.route("GET", role="viewer", query=JobsQuery, returns=Page[Job])
+def index(call: Call, query: JobsQuery) -> Page[Job]:
+    """List jobs, newest first."""
+    with call.parts.database.read() as session:
+        wanted = query.wanted()
+        found = queries.jobs(session, call.project, wanted, limit=query.limit, cursor=query.position())
+        return query.page(found, _job)
+
+
+@routes.route("GET", "/<id:job>", role="viewer", returns=Job)
+def show(call: Call, job: str) -> Job:
+    """Show one job."""
+    with call.parts.database.read() as session:
+        return _job(service.job(session, call.project, job))
+
+
+@routes.route("POST", "/<id:job>/cancel", role="submitter", returns=Job, status=202, problems=[409])
+def cancel(call: Call, job: str) -> Job:
+    """Cancel a job: at once if it does not run yet, within seconds if it does."""
+    with call.parts.database.transaction() as session:
+        return _job(transitions.request_cancel(session, call.project, job, call.now))
+
+
+@routes.route(
+    "POST",
+    "/<id:job>/retry",
+    role="submitter",
+    returns=Job,
+    status=202,
+    idempotent=True,
+    problems=[409, 429],
+)
+def retry(call: Call, job: str) -> Response:
+    """Submit a failed or cancelled job again, as a new job."""
+
+    def act(session: Session) -> Answer:
+        created_by = call.principal.key
+        return _accepted(
+            service.retry(session, project=call.project, job_id=job, created_by=created_by, now=call.now)
+        )
+
+    return once(call, act, status=202)
+
+
+@routes.route("GET", "/<id:job>/events", role="viewer", query=EventsQuery, returns=Page[Event])
+def events(call: Call, job: str, query: EventsQuery) -> Page[Event]:
+    """List what has happened to a job, oldest first."""
+    after = query.position() or str(query.after)
+    with call.parts.database.read() as session:
+        row = service.job(session, call.project, job)
+        return query.page(queries.events(session, row, limit=query.limit, cursor=after), _event)
+
+
+@routes.route("GET", "/<id:job>/metrics", role="viewer", returns=Metrics)
+def metrics(call: Call, job: str) -> Metrics:
+    """Show the learning curves of a job."""
+    with call.parts.database.read() as session:
+        row = service.job(session, call.project, job)
+        return Metrics(series=queries.metrics(session, row))
+
+
+@routes.route("GET", "/<id:job>/logs", role="viewer", query=LogsQuery, produces="text/plain")
+def logs(call: Call, job: str, query: LogsQuery) -> Response:
+    """Show the log of a job, or that of one attempt."""
+    with call.parts.database.read() as session:
+        service.job(session, call.project, job)
+    text = _log(call.parts, call.project, job, query.attempt)
+    return Response(text, content_type="text/plain; charset=utf-8")
+
+
+@routes.route("GET", "/<id:job>/output", role="viewer", produces="application/octet-stream", problems=[416])
+def output(call: Call, job: str) -> Response:
+    """Download the file that a predict job has made, whole or a range of it."""
+    with call.parts.database.read() as session:
+        row = service.job(session, call.project, job)
+        stored = artifacts.artifact(session, row.id, "output")
+    ending = str(row.spec.get("format", "bin"))
+    media_type = OUTPUT_TYPES.get(ending, "application/octet-stream")
+    return downloads.send(call.parts.store, stored, media_type=media_type, filename=f"{row.id}.{ending}")
+
+
+def _log(parts: Parts, project: str, job: str, attempt: int | None) -> Iterator[str]:
+    with parts.database.read() as session:
+        yield from queries.log(session, service.job(session, project, job), attempt)

@@ -1,0 +1,82 @@
+"""Building the Flask app."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from flask import Flask, Response, g, request
+
+from headrace.artifacts.store import open_store
+from headrace.config import Settings
+from headrace.dispatch import dispatching_database
+from headrace_web import api, auth, errors
+from headrace_web.calls import Parts
+from headrace_web.routes import CONVERTERS
+
+access_log = logging.getLogger("headrace.web.access")
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Flask:
+    """Return the web app of ``settings``, with its database and its dispatcher of tickets.
+
+    Call it in the process that serves, never before a fork. ``clock`` is what requests take as the time.
+    """
+    app = Flask("headrace_web")
+    database, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
+    app.extensions["headrace"] = Parts(
+        settings=settings,
+        database=database,
+        dispatcher=dispatcher,
+        store=open_store(settings.artifacts_url),
+        clock=clock,
+    )
+    # `//` is no other spelling of `/`, and a redirect to it would be an answer in HTML.
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    app.url_map.converters.update(CONVERTERS)
+    app.before_request(_begin)
+    app.after_request(_finish)
+    errors.register(app)
+    api.register(app)
+    return app
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+    g.started = time.monotonic()
+    auth.check_host(Parts.of_current().settings.allowed_hosts)
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    access_log.info(
+        "%s %s %d",
+        request.method,
+        request.path,
+        response.status_code,
+        extra={"request_id": g.request_id, "seconds": round(time.monotonic() - g.started, 4)},
+    )
+    return response

@@ -1,0 +1,49 @@
+"""Who calls and what may they: the one place of authorisation. `headrace_web.routes` asks it for every route
+that is not public; a host that this server does not answer to is refused before anything else."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import request
+
+from headrace.access import service as access
+from headrace.errors import Forbidden, Invalid, Malformed, Unauthenticated
+from headrace_web.calls import Call, Parts
+
+
+def authorise(parts: Parts, role: str) -> Call:
+    """Return the call of a key that includes ``role``.
+
+    Raises Unauthenticated without a valid key, Forbidden when it lacks the role or names another project
+    without being an admin's, NotFound when an admin names a project that does not exist.
+    """
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        raise Unauthenticated
+    now = parts.clock()
+    with parts.database.read() as session:
+        principal = access.authenticate(session, key.strip(), now)
+        if not principal.may(role):
+            raise Forbidden(f"This needs a key with the role {role}; this one is a {principal.role}'s.")
+        wanted = request.args.get("project")
+        if wanted is not None and "\x00" in wanted:
+            raise Invalid.field("query", "project", msg="may not hold the character NUL")
+        principal = access.acting_in(session, principal, wanted)
+    return Call(parts=parts, principal=principal, project=principal.project, now=now)
+
+
+def check_host(allowed: tuple[str, ...]) -> None:
+    """Raise Malformed unless the Host header is one that this server answers to.
+
+    A page of another site that makes its own name resolve to this machine (DNS rebinding) sends that name.
+    Probes are excepted: they come with the address of a container as their host, and give nothing away.
+    """
+    if "*" in allowed or request.path in ("/healthz", "/readyz"):
+        return
+    try:
+        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+    except ValueError:
+        host = None
+    if host is None or host not in {name.lower().strip("[]") for name in allowed}:
+        raise Malformed(f"This server does not answer to the host {host!r}; see HEADRACE_ALLOWED_HOSTS.")
