@@ -1,0 +1,15 @@
+"""Columns and files: from an upload to typed Parquet, and from Parquet to what algorithms take.
+
+Ingest, all of it in blocks so that memory does not grow with the file::
+
+    csv_files (string_values) ─┐                     ┌─▶ parquet_files   data.parquet
+                               ├─▶ typed batches ────┼─▶ profile         profile.json
+    image_zip ─────────────────┘   (arrow_types)     └─▶ sample_rows     rows.json
+
+A dataset version is one Parquet file with the columns in the upload's order, in row groups of at most
+8,192 rows, missing values as nulls. What a column *means* (category or text, say) is in the dataset's list of
+columns, not in the file. An image is the bytes that were uploaded, verified to decode.
+
+An upload comes from anybody. Whatever cannot be read is `headrace.errors.BadData` with the line or the member
+and the reason; limits are constants of the modules, counted while reading and never taken from the file.
+"""

@@ -1,0 +1,201 @@
+"""CSV files as typed Arrow batches, read in blocks so that memory does not grow with the file.
+
+Arrow parses a block into strings (in C++, ahead of us); `StringColumn` types them. A column's type must hold
+for the whole file, but mostly the first block tells: `CsvFile.batches` yields typed batches from the start,
+and only if a later block widens a column does it read on to the end without yielding, so as to know every
+type for sure, and raise `TypesWidened`. Its caller then drops what it wrote and iterates again, which is the
+last time. So a file is read once or, with a surprise in it, twice.
+
+Accepted: UTF-8 with or without a byte order mark, comma, double quotes (doubled inside quotes), line ends of
+any kind, also inside quotes; blank lines are passed over. The first record names the columns.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from headrace.errors import BadData
+from headrace.specs.base import ColumnType
+from headrace.specs.task import MAX_LINE_BYTES
+from headrace_workers.engine.data.csv_errors import MAX_RECORD_BYTES, explain, line_of_row, records
+from headrace_workers.engine.data.string_values import MISSING, DoesNotFit, StringColumn
+
+MAX_COLUMNS_BYTES: Final = MAX_LINE_BYTES - (16 << 10)
+"""What the job's result has room for: it lists the columns, some 4,500 of them with short names."""
+MAX_NAME: Final = 1000
+CSV_TYPES: Final = ("number", "integer", "boolean", "category", "text", "timestamp")
+_BYTES_PER_COLUMN: Final = len('{"name":"","type":"timestamp","nullable":false},')
+_NUMBER: Final = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+
+
+class TypesWidened(Exception):
+    """A later block needed a wider type than the batches before it had; the types are right now."""
+
+
+class CsvFile:
+    """A CSV file and what is known of its columns' types.
+
+    ``columns`` have their final types once `batches` has been exhausted. ``fraction`` is how much of the
+    file has been read, by bytes.
+    """
+
+    def __init__(
+        self, path: Path, types: Mapping[str, ColumnType], *, block_bytes: int = MAX_RECORD_BYTES
+    ) -> None:
+        """Read the header. Raises `BadData` when it is no header, or ``types`` does not fit it."""
+        self._path = path
+        self._block_bytes = block_bytes
+        self._bytes = path.stat().st_size
+        self._bytes_read = 0
+        names = _header(path)
+        _check_types(types, names)
+        self.columns = [StringColumn(name, types.get(name)) for name in names]
+
+    @property
+    def fraction(self) -> float:
+        """How much of the file has been read, 0 to 1."""
+        return min(1.0, self._bytes_read / self._bytes)
+
+    @property
+    def types(self) -> dict[str, ColumnType | None]:
+        """The columns' types; None where it takes the counts of values to tell category from text."""
+        return {c.name: c.forced or (c.type if c.type != "text" else None) for c in self.columns}
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield all rows as batches of one schema.
+
+        Raises `TypesWidened` as the module says, and `BadData` with the line for what cannot be read or
+        does not fit.
+        """
+        schema, widened = None, False
+        row = 0
+        for strings in self._strings():
+            try:
+                arrays = [c.convert(a) for c, a in zip(self.columns, strings.columns, strict=True)]
+            except DoesNotFit as error:
+                line = line_of_row(self._path, row + error.index)
+                raise BadData(f"line {line}, {error.detail}") from None
+            row += len(strings)
+            if not len(strings):
+                continue
+            found = pa.schema([(c.name, c.arrow_type) for c in self.columns])
+            schema = schema or found
+            widened = widened or found != schema
+            if not widened:
+                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+        if row == 0:
+            raise BadData("the file has a header and no rows")
+        if widened:
+            raise TypesWidened
+
+    def _strings(self) -> Iterator[pa.RecordBatch]:
+        source = _Source(self._path)
+        try:
+            with closing(source), self._open(source) as reader:
+                for batch in reader:
+                    self._bytes_read = source.bytes_read
+                    yield batch
+        except pa.ArrowInvalid as error:
+            raise self._explained(str(error)) from None
+        except _NulByte:
+            raise self._explained("it holds a NUL byte") from None
+        # An opening quote that is never closed swallows the rest of the file without an error.
+        if source.quotes % 2:
+            for _ in records(self._path):
+                pass
+
+    def _open(self, source: _Source) -> arrow_csv.CSVStreamingReader:
+        names = [c.name for c in self.columns]
+        reader = arrow_csv.open_csv(
+            pa.PythonFile(source, mode="r"),
+            arrow_csv.ReadOptions(block_size=self._block_bytes),
+            arrow_csv.ParseOptions(newlines_in_values=True),
+            arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=True,
+                null_values=list(MISSING),
+            ),
+        )
+        if reader.schema.names != names:
+            raise BadData("line 1: the header cannot be read; are its quotes in order?")
+        return reader
+
+    def _explained(self, reason: str) -> BadData:
+        if "cannot infer number of columns" in reason:
+            return BadData("the file has a header and no rows")
+        return explain(self._path) or BadData(f"the file cannot be read as CSV: {reason}")
+
+
+class _NulByte(Exception):
+    """The file holds a NUL byte."""
+
+
+class _Source(io.RawIOBase):
+    """The file as Arrow reads it, from a thread of its own: counts bytes and quotes, refuses NUL."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self.bytes_read = 0
+        self.quotes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._file.read(size)
+        if b"\0" in block:
+            raise _NulByte
+        self.bytes_read += len(block)
+        self.quotes += block.count(b'"')
+        return block
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _header(path: Path) -> list[str]:
+    """Return the names in the first record of ``path``. Raises `BadData` with what is wrong with them."""
+    with closing(records(path)) as found:
+        first = next(found, None)
+    if first is None:
+        raise BadData("the file is empty; its first line should name the columns")
+    line, names = first
+    if any("\0" in name or "\ufffd" in name for name in names) and (error := explain(path)):
+        raise error
+    for index, name in enumerate(names):
+        if not name.strip():
+            raise BadData(f"line {line}: column {index + 1} has no name")
+        if len(name) > MAX_NAME:
+            raise BadData(f"line {line}: the name of column {index + 1} is longer than {MAX_NAME} characters")
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise BadData(f"line {line}: two columns are named {twice!r}")
+    if all(map(_NUMBER.fullmatch, names)) and any("." in name for name in names):
+        raise BadData(f"line {line}: should name the columns, but holds only numbers; add a header line")
+    if sum(len(name.encode()) + _BYTES_PER_COLUMN for name in names) > MAX_COLUMNS_BYTES:
+        raise BadData(
+            f"line {line}: {len(names)} columns are too many: their names and types together "
+            f"may take {MAX_COLUMNS_BYTES >> 10} KiB"
+        )
+    return names
+
+
+def _check_types(types: Mapping[str, ColumnType], names: list[str]) -> None:
+    for name, type_ in types.items():
+        if name not in names:
+            shown = ", ".join(names[:50]) + (", …" if len(names) > 50 else "")
+            raise BadData(f"types: there is no column {name[:100]!r}; the columns are {shown}")
+        if type_ not in CSV_TYPES:
+            raise BadData(
+                f"types: column {name!r} of a CSV file cannot be {type_}, only {', '.join(CSV_TYPES)}"
+            )

@@ -1,0 +1,203 @@
+"""Zip files of images in one folder per label, as Arrow batches; nothing is ever unpacked to disk.
+
+A member is ``label/file`` or, where one folder encloses everything, ``folder/label/file``. Rows come in the
+order of paths, by code point. The archive's own figures are never trusted: what bounds memory and time is
+counted while reading. Dotfiles and ``__MACOSX`` are passed over, but their names must be safe too.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+from PIL import Image, UnidentifiedImageError
+
+from headrace.errors import BadData
+from headrace.specs.base import ColumnType
+from headrace_workers.engine.data.arrow_types import ARROW_TYPES
+
+MAX_MEMBERS: Final = 200_000
+MAX_DIRECTORY_BYTES: Final = 24 << 20
+"""Of the archive's own list of members, which is read as a whole."""
+MAX_MEMBER_BYTES: Final = 32 << 20
+MAX_TOTAL_BYTES: Final = 16 << 30
+MAX_RATIO: Final = 100
+"""Of the bytes of all images to those of the archive. Images hardly shrink."""
+MAX_PIXELS: Final = 40_000_000
+MAX_NAME: Final = 1000
+FORMATS: Final = ("PNG", "JPEG")
+BATCH_ROWS: Final = 8192
+BATCH_BYTES: Final = 16 << 20
+SCHEMA: Final = pa.schema([("image", ARROW_TYPES["image"]), ("label", ARROW_TYPES["category"])])
+COLUMN_TYPES: Final[dict[str, tuple[ColumnType, ...]]] = {"image": ("image",), "label": ("category", "text")}
+_READ_BYTES: Final = 1 << 20
+_ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+class ImageZip:
+    """An archive of images, checked by its list of members.
+
+    ``types`` are those of its two columns; ``fraction`` is how much of it has been read, by members.
+    """
+
+    def __init__(self, path: Path, types: Mapping[str, ColumnType]) -> None:
+        """Read the list of members.
+
+        Raises `BadData` that names the first one that breaks a rule, or what ``types`` asks for in vain.
+        """
+        for name, type_ in types.items():
+            if type_ not in COLUMN_TYPES.get(name, ()):
+                raise BadData(
+                    "types: an archive of images has the columns image (image) and label (category or text), "
+                    f"not {name[:100]} ({type_})"
+                )
+        self.types: dict[str, ColumnType] = {"image": "image", "label": "category", **types}
+        self._path = path
+        self._archive_bytes = path.stat().st_size
+        self._bytes_read = 0
+        with self._opened() as archive:
+            self._members = _members(archive)
+        self.fraction = 0.0
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield every image, its bytes as they are, with its label.
+
+        Raises `BadData` that names the member which is no sound PNG or JPEG, or exceeds a limit.
+        """
+        images: list[bytes] = []
+        labels: list[str] = []
+        held = 0
+        with self._opened() as archive:
+            for done, (label, info) in enumerate(self._members, start=1):
+                data = self._read(archive, info)
+                _check_image(info.filename, data)
+                images.append(data)
+                labels.append(label)
+                held += len(data)
+                if len(images) == BATCH_ROWS or held >= BATCH_BYTES or done == len(self._members):
+                    self.fraction = done / len(self._members)
+                    yield pa.RecordBatch.from_arrays([pa.array(images), pa.array(labels)], schema=SCHEMA)
+                    images, labels, held = [], [], 0
+
+    @contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        with _BoundedFile(self._path) as file:
+            try:
+                archive = zipfile.ZipFile(file)
+            except (
+                zipfile.BadZipFile,
+                NotImplementedError,
+                ValueError,
+                OverflowError,
+                struct.error,
+            ) as error:
+                raise BadData(f"the file cannot be read as a zip archive: {error}") from None
+            with archive:
+                yield archive
+
+    def _read(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+        found = bytearray()
+        try:
+            with archive.open(info) as member:
+                while chunk := member.read(_READ_BYTES):
+                    found += chunk
+                    self._bytes_read += len(chunk)
+                    self._check_limits(info.filename, len(found))
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise BadData(f"{info.filename!r} cannot be read from the archive: {error}") from None
+        return bytes(found)
+
+    def _check_limits(self, name: str, member_bytes: int) -> None:
+        if member_bytes > MAX_MEMBER_BYTES:
+            raise BadData(f"{name!r} is larger than {MAX_MEMBER_BYTES >> 20} MiB")
+        if self._bytes_read > MAX_TOTAL_BYTES:
+            raise BadData(f"the archive holds more than {MAX_TOTAL_BYTES >> 30} GiB; {name!r} exceeds it")
+        if self._bytes_read > MAX_RATIO * self._archive_bytes:
+            raise BadData(
+                f"the archive unpacks to more than {MAX_RATIO} times its size, at {name!r}; images do not"
+            )
+
+
+class _BoundedFile(io.FileIO):
+    """A file that refuses to be read in large pieces, as a forged list of members would have it."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0 or size > MAX_DIRECTORY_BYTES:
+            raise BadData(f"the archive's list of members is larger than {MAX_DIRECTORY_BYTES >> 20} MiB")
+        return super().read(size) or b""
+
+
+def _members(archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
+    """Return the images in order, each with its label. Raises `BadData`."""
+    infos = archive.infolist()
+    if len(infos) > MAX_MEMBERS:
+        raise BadData(f"the archive has {len(infos)} members; at most {MAX_MEMBERS} are read")
+    seen = set[str]()
+    found: list[tuple[list[str], zipfile.ZipInfo]] = []
+    for info in infos:
+        _check_member(info)
+        if info.filename in seen:
+            raise BadData(f"{info.filename!r} is twice in the archive")
+        seen.add(info.filename)
+        parts = info.filename.split("/")
+        if not info.is_dir() and not any(p.startswith(".") or p == "__MACOSX" for p in parts):
+            found.append((parts, info))
+    if not found:
+        raise BadData("the archive holds no images; it should hold one folder of images per label")
+    enclosed = all(len(parts) == 3 for parts, _ in found) and len({parts[0] for parts, _ in found}) == 1
+    depth = 3 if enclosed else 2
+    for parts, info in found:
+        if len(parts) != depth:
+            raise BadData(f"{info.filename!r} is not in a label's folder; members should be label/file")
+    found.sort(key=lambda member: member[1].filename)
+    return [(parts[-2], info) for parts, info in found]
+
+
+def _check_member(info: zipfile.ZipInfo) -> None:
+    """Raise `BadData` where the member's name or kind is not one of a plain file or folder."""
+    # The name as stored: zipfile's own is cut at a NUL.
+    name = info.orig_filename
+    shown = repr(name if len(name) <= 200 else name[:200] + "…")
+    if not name.isprintable():
+        raise BadData(f"the name {shown} holds control characters")
+    if len(name) > MAX_NAME:
+        raise BadData(f"the name {shown} is longer than {MAX_NAME} characters")
+    if "\\" in name:
+        raise BadData(f"the name {shown} holds a backslash; folders are separated by /")
+    parts = name.removesuffix("/").split("/")
+    if name.startswith("/") or ":" in parts[0] or any(part in ("", ".", "..") for part in parts):
+        raise BadData(f"{shown} is not a plain relative path")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise BadData(f"{shown} is a link or a special file; only plain files are read")
+    if info.flag_bits & _ENCRYPTED:
+        raise BadData(f"{shown} is encrypted")
+    if info.compress_type not in _METHODS:
+        raise BadData(f"{shown} is compressed by a method other than deflate")
+
+
+def _check_image(name: str, data: bytes) -> None:
+    """Raise `BadData` unless ``data`` decodes as a whole as PNG or JPEG within the limit of pixels."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height <= MAX_PIXELS:
+                image.load()
+                return
+    except MemoryError:
+        raise
+    except UnidentifiedImageError:
+        raise BadData(f"{name!r} is neither PNG nor JPEG") from None
+    except Exception as error:
+        # Pillow's decoders raise whatever a broken file leads them to: OSError, SyntaxError, struct.error, …
+        raise BadData(f"{name!r} is a broken image: {error}") from None
+    raise BadData(f"{name!r} has {width} by {height} pixels; at most {MAX_PIXELS:,} are read")

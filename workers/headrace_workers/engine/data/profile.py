@@ -1,0 +1,143 @@
+"""The profile of a dataset: what each column holds, gathered in one pass in bounded memory.
+
+Exact: counts, missing, min, max, mean, std, histogram counts, and distinct values up to a budget shared
+between the columns (beyond it ``distinct`` is null and ``distinct_at_least`` says how far counting got).
+Quantiles are those of a uniform sample of rows without replacement, the rows with the smallest of random
+keys from a fixed seed; with no more rows than the sample holds they are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.specs.base import Column, ColumnType
+from headrace_workers.engine.data.column_profiles import (
+    QUANTILES,
+    NumberProfile,
+    StringProfile,
+    profile_of,
+)
+
+MAX_CATEGORIES: Final = 100
+"""A string column with more distinct values, or more than half as many as rows, is text."""
+TOTAL_DISTINCT: Final = 2_000_000
+TOTAL_SAMPLED: Final = 4_000_000
+MAX_DISTINCT: Final = 20_000
+MAX_SAMPLED_ROWS: Final = 10_000
+MOSTLY_MISSING: Final = 0.5
+MIN_ROWS_OF_IDENTIFIER: Final = 20
+
+
+class Profile:
+    """The profile of a stream of batches of one schema."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        columns = len(schema)
+        self.rows = 0
+        self._schema = schema
+        self._budget = max(MAX_CATEGORIES, min(MAX_DISTINCT, TOTAL_DISTINCT // columns))
+        self._profiles = [profile_of(field.type, self._budget) for field in schema]
+        self._missing = [0] * columns
+        self._numeric = [i for i, p in enumerate(self._profiles) if isinstance(p, NumberProfile)]
+        self._sample = _RowSample(min(MAX_SAMPLED_ROWS, TOTAL_SAMPLED // columns))
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Take the next rows."""
+        self.rows += len(batch)
+        for index, (profile, values) in enumerate(zip(self._profiles, batch.columns, strict=True)):
+            self._missing[index] += values.null_count
+            if values.null_count:
+                values = values.drop_null()
+            if len(values):
+                profile.update(values)
+        if self._numeric:
+            self._sample.update(batch.select(self._numeric))
+
+    def columns(self, types: Mapping[str, ColumnType | None]) -> list[Column]:
+        """Return the columns with their final types; of a string column, None in ``types`` leaves it open."""
+        return [
+            Column(
+                name=field.name,
+                type=types[field.name] or self._kind_of_strings(index),
+                nullable=self._missing[index] > 0,
+            )
+            for index, field in enumerate(self._schema)
+        ]
+
+    def as_json(self, columns: list[Column]) -> dict[str, Any]:
+        """Return ``{"rows": n, "columns": {name: {…}}}``; ``columns`` as `columns` returned them."""
+        quantiles = self._quantiles()
+        found: dict[str, Any] = {}
+        for index, column in enumerate(columns):
+            count, missing = self.rows - self._missing[index], self._missing[index]
+            entry: dict[str, Any] = {"type": column.type, "count": count, "missing": missing}
+            entry |= self._profiles[index].as_json()
+            if index in quantiles:
+                entry["quantiles"] = quantiles[index]
+            found[column.name] = entry | {"warnings": _warnings(entry)}
+        return {"rows": self.rows, "columns": found}
+
+    def _kind_of_strings(self, index: int) -> ColumnType:
+        profile = self._profiles[index]
+        assert isinstance(profile, StringProfile)
+        few = profile.distinct <= MAX_CATEGORIES and 2 * profile.distinct <= self.rows
+        return "category" if few else "text"
+
+    def _quantiles(self) -> dict[int, dict[str, Any]]:
+        found = {}
+        for index, values in zip(self._numeric, self._sample.columns(), strict=True):
+            profile = self._profiles[index]
+            assert isinstance(profile, NumberProfile)
+            present = values.drop_null()
+            if len(present):
+                present = present.cast(pa.int64()) if pa.types.is_timestamp(present.type) else present
+                marks = pc.quantile(present, q=list(QUANTILES)).to_pylist()
+                found[index] = {str(q): profile.show(mark) for q, mark in zip(QUANTILES, marks, strict=True)}
+        return found
+
+
+class _RowSample:
+    """A uniform sample of rows: each gets a random key, and those with the smallest keys stay."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._random = np.random.default_rng(0)
+        self._keys = np.empty(0)
+        self._rows: pa.RecordBatch | None = None
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        keys = self._random.random(len(batch))
+        if len(self._keys) == self._size:
+            chosen = np.flatnonzero(keys < self._keys.max())
+            if not len(chosen):
+                return
+            batch, keys = batch.take(pa.array(chosen)), keys[chosen]
+        rows = batch if self._rows is None else pa.concat_batches([self._rows, batch])
+        keys = np.concatenate([self._keys, keys])
+        if len(keys) > self._size:
+            kept = np.argpartition(keys, self._size - 1)[: self._size]
+            rows, keys = rows.take(pa.array(kept)), keys[kept]
+        self._rows, self._keys = rows, keys
+
+    def columns(self) -> list[pa.Array]:
+        return self._rows.columns if self._rows is not None else []
+
+
+def _warnings(entry: dict[str, Any]) -> list[str]:
+    """Return what a person should know before training on the column."""
+    count, missing, distinct = entry["count"], entry["missing"], entry["distinct"]
+    if count == 0:
+        return ["all values are missing"]
+    found = []
+    if missing > MOSTLY_MISSING * (count + missing):
+        found.append(f"{missing / (count + missing):.0%} of the values are missing")
+    if distinct == 1:
+        found.append("constant: all values are the same")
+    if entry["type"] in ("integer", "text") and distinct == count >= MIN_ROWS_OF_IDENTIFIER:
+        found.append("looks like an identifier: no value occurs twice")
+    return found

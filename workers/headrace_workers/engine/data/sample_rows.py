@@ -1,0 +1,91 @@
+"""The first rows of a dataset as JSON, for people to look at."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pyarrow as pa
+from PIL import Image
+
+MAX_ROWS: Final = 200
+MAX_TOTAL_BYTES: Final = 4 << 20
+MAX_CELL_CHARS: Final = 2000
+THUMBNAIL_PIXELS: Final = 64
+_ROUGH_BYTES: Final = 16
+
+
+class SampleRows:
+    """The first `MAX_ROWS` rows, fewer where they are large, with long text cut short (it ends in ``…``).
+
+    An image is shown as ``{"bytes", "width", "height", "mode", "thumbnail"}``, the last a data URL of a PNG
+    of at most `THUMBNAIL_PIXELS` a side; a timestamp as RFC 3339 in UTC.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self._bytes = 0
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Take what is still wanted from the next batch."""
+        for index in range(min(len(batch), MAX_ROWS - len(self.rows))):
+            if self._bytes > MAX_TOTAL_BYTES:
+                return
+            # Cell by cell, so that a long text beyond the first rows is never made a Python string.
+            row = {
+                name: json_cell(column[index].as_py())
+                for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            }
+            self.rows.append(row)
+            self._bytes += sum(_size(name) + _size(cell) for name, cell in row.items())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return ``{"columns": […], "rows": [{…}, …]}``."""
+        return {"columns": list(self.rows[0]) if self.rows else [], "rows": self.rows}
+
+
+def json_cell(value: Any) -> Any:
+    """Return ``value`` (as Arrow's ``as_py`` gives it) as JSON for people."""
+    if isinstance(value, str):
+        return value if len(value) <= MAX_CELL_CHARS else value[:MAX_CELL_CHARS] + "…"
+    if isinstance(value, bytes):
+        return _image(value)
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def rfc3339(time: datetime) -> str:
+    """Return ``time`` in UTC with ``Z``, with a fraction only where it has one."""
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def _image(data: bytes) -> dict[str, Any]:
+    with Image.open(io.BytesIO(data)) as image:
+        shown: dict[str, Any] = {
+            "bytes": len(data),
+            "width": image.width,
+            "height": image.height,
+            "mode": image.mode,
+        }
+        image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+        thumbnail = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    png = io.BytesIO()
+    thumbnail.save(png, "PNG")
+    shown["thumbnail"] = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+    return shown
+
+
+def _size(cell: Any) -> int:
+    return (
+        len(cell)
+        if isinstance(cell, str)
+        else len(cell["thumbnail"])
+        if isinstance(cell, dict)
+        else _ROUGH_BYTES
+    )

@@ -1,0 +1,180 @@
+"""From the strings of a text file to typed values.
+
+A column's type is the smallest that holds every value of the whole file::
+
+    integer → number → text        boolean → text        timestamp → text
+
+Which block a value stands in makes no difference. A missing value fits every type.
+
+- missing: an empty field or one of `MISSING`, spelled exactly so, quoted or not.
+- integer: decimal, within 64 bits; beyond that it is a number. Not with a leading zero: ``007`` is a name.
+- number: decimal with an optional exponent, finite (``inf`` is text), no leading zero before a digit.
+- boolean: ``true`` and ``false`` in any case; ``1`` and ``0`` too where the user says that it is boolean.
+- timestamp: ISO 8601 date, or date and time to the nanosecond (kept to the microsecond), with ``Z``, an
+  offset, or nothing, which means UTC.
+
+White space around a number, boolean or timestamp is passed over, so blanks are a missing value there; in
+text it is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.errors import BadData
+from headrace.specs.base import ColumnType
+from headrace_workers.engine.data.arrow_types import ARROW_TYPES
+
+MISSING: Final = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+
+_WIDER: Final[dict[ColumnType | None, tuple[ColumnType, ...]]] = {
+    None: ("integer", "number", "boolean", "timestamp", "text"),
+    "integer": ("integer", "number", "text"),
+    "number": ("number", "text"),
+    "boolean": ("boolean", "text"),
+    "timestamp": ("timestamp", "text"),
+    "text": ("text",),
+}
+_MEANT: Final = {
+    "integer": "an integer of at most 64 bits",
+    "number": "a finite number",
+    "boolean": "a boolean (true, false, 1 or 0)",
+    "timestamp": "a timestamp (such as 2024-05-31 or 2024-05-31T10:00:00Z)",
+}
+_ZONED = r":\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)$"
+
+
+class DoesNotFit(BadData):
+    """A value does not fit the type that the user gave its column; ``index`` is its place in the array."""
+
+    def __init__(self, index: int, detail: str) -> None:
+        super().__init__(detail)
+        self.index = index
+
+
+class StringColumn:
+    """One column whose values arrive as arrays of strings.
+
+    ``type`` is the type so far: None while all values are missing, ``text`` for any string. With
+    ``forced`` the type is what the user said, and stays so.
+    """
+
+    def __init__(self, name: str, forced: ColumnType | None = None) -> None:
+        self.name = name
+        self.forced = forced
+        self.type: ColumnType | None = forced
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The Arrow type of the values that `convert` returns now."""
+        return ARROW_TYPES[self.type or "text"]
+
+    def convert(self, values: pa.Array) -> pa.Array:
+        """Return ``values`` (strings, missing as null) typed, widening ``type`` where they need it.
+
+        Raises `DoesNotFit` when ``forced`` cannot hold a value.
+        """
+        if values.null_count == len(values):
+            return pa.nulls(len(values), self.arrow_type)
+        if self.forced:
+            converted = _convert(values, self.forced, forced=True)
+            if converted is None:
+                raise self._misfit(values, self.forced)
+            return converted
+        if self.type is None and _blanks_as_missing(values).null_count == len(values):
+            return pa.nulls(len(values), self.arrow_type)
+        for wider in _WIDER[self.type]:
+            converted = _convert(values, wider)
+            if converted is not None:
+                self.type = wider
+                return converted
+        raise AssertionError("every string is text")
+
+    def _misfit(self, values: pa.Array, forced: ColumnType) -> DoesNotFit:
+        start, length = 0, len(values)
+        while length > 1:
+            half = length // 2
+            if _convert(values.slice(start, half), forced, forced=True) is None:
+                length = half
+            else:
+                start, length = start + half, length - half
+        value = values[start].as_py()
+        shown = repr(value if len(value) <= 80 else value[:80] + "…")
+        return DoesNotFit(start, f"column {self.name!r}: {shown} is not {_MEANT[forced]}")
+
+
+def _convert(values: pa.Array, to: ColumnType, *, forced: bool = False) -> pa.Array | None:
+    """Return ``values`` as ``to``, or None where one does not fit."""
+    if to in ("text", "category"):
+        return values
+    converted = _convert_exactly(values, to, forced)
+    if converted is None:
+        trimmed = _blanks_as_missing(values)
+        if not trimmed.equals(values):
+            converted = _convert_exactly(trimmed, to, forced)
+    return converted
+
+
+def _blanks_as_missing(values: pa.Array) -> pa.Array:
+    trimmed = pc.utf8_trim_whitespace(values)
+    return pc.if_else(pc.is_in(trimmed, pa.array(MISSING)), None, trimmed)
+
+
+def _convert_exactly(values: pa.Array, to: ColumnType, forced: bool) -> pa.Array | None:
+    if to == "timestamp":
+        return _timestamps(values)
+    try:
+        converted = values.cast(ARROW_TYPES[to])
+    except pa.ArrowInvalid:
+        return None
+    if to == "boolean":
+        return converted if forced or not pc.any(pc.is_in(values, pa.array(["0", "1"]))).as_py() else None
+    if _has_leading_zero(values, hexadecimal_only=forced):
+        return None
+    if to == "number" and pc.all(pc.is_finite(converted)).as_py() is False:
+        return None
+    return converted
+
+
+def _has_leading_zero(values: pa.Array, *, hexadecimal_only: bool) -> bool:
+    """Say whether a value is like ``007``, ``-01`` or ``0x1F`` (which Arrow reads as 31).
+
+    Works on the array's own buffers, since a regular expression per value would cost more than parsing.
+    """
+    _, offset_buffer, data_buffer = values.buffers()
+    if data_buffer is None:
+        return False
+    offsets = np.frombuffer(offset_buffer, np.int32)[values.offset : values.offset + len(values) + 1]
+    data = np.frombuffer(data_buffer, np.uint8)
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    starts, lengths = starts[lengths > 1], lengths[lengths > 1]
+    # Few values begin so; only they are looked at closely.
+    few = np.flatnonzero(data[starts] <= ord("0"))
+    starts, lengths = starts[few], lengths[few]
+    signed = (data[starts] == ord("-")) & (lengths > 2)
+    starts = starts + signed
+    second = data[starts[data[starts] == ord("0")] + 1]
+    if (second == ord("x")).any() or (second == ord("X")).any():
+        return True
+    return not hexadecimal_only and bool(((second >= ord("0")) & (second <= ord("9"))).any())
+
+
+def _timestamps(values: pa.Array) -> pa.Array | None:
+    zoned = pc.match_substring_regex(values, _ZONED)
+    try:
+        with_zone = _cast_to_microseconds(pc.if_else(zoned, values, None), "UTC")
+        without = _cast_to_microseconds(pc.if_else(zoned, None, values), None)
+    except pa.ArrowInvalid:
+        return None
+    return pc.coalesce(with_zone, pc.assume_timezone(without, "UTC"))
+
+
+def _cast_to_microseconds(values: pa.Array, zone: str | None) -> pa.Array:
+    try:
+        return values.cast(pa.timestamp("us", tz=zone))
+    except pa.ArrowInvalid:
+        return values.cast(pa.timestamp("ns", tz=zone)).cast(pa.timestamp("us", tz=zone), safe=False)

@@ -1,0 +1,72 @@
+"""Kind ``ingest``: an uploaded file becomes typed Parquet, a profile, and its first rows as JSON.
+
+Input ``source``. Outputs ``data`` (``data.parquet``), ``profile`` and ``rows``; the result lists the columns.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+from headrace.errors import BadData
+from headrace.specs.jobs import IngestSpec
+from headrace.specs.task import Done, Task
+from headrace_workers.engine.context import Context
+from headrace_workers.engine.data.csv_files import CsvFile, TypesWidened
+from headrace_workers.engine.data.image_zip import ImageZip
+from headrace_workers.engine.data.parquet_files import ParquetFile
+from headrace_workers.engine.data.profile import Profile
+from headrace_workers.engine.data.sample_rows import SampleRows
+
+DATA, PROFILE, ROWS = "data.parquet", "profile.json", "rows.json"
+FIRST_READING: Final = 0.9
+"""The share of a first reading in the progress; the rest is for a second one, should it be needed."""
+
+
+def run(task: Task, context: Context) -> Done:
+    """Ingest the file. Raises `BadData` with the place and the reason when it cannot be read."""
+    spec = IngestSpec.model_validate(task.spec)
+    path = context.input("source")
+    media_type = spec.media_type.partition(";")[0].strip().lower()
+    source: CsvFile | ImageZip
+    if media_type == "text/csv":
+        source = CsvFile(path, spec.types)
+    elif media_type == "application/zip":
+        source = ImageZip(path, spec.types)
+    else:
+        raise BadData(f"files of type {spec.media_type!r} are not read; send text/csv or application/zip")
+    try:
+        profile, sample = _write(source, context, "reading", 0.0, FIRST_READING)
+    except TypesWidened:
+        profile, sample = _write(source, context, "reading again with wider types", FIRST_READING, 1.0)
+    columns = profile.columns(source.types)
+    _write_json(context.out / PROFILE, profile.as_json(columns))
+    _write_json(context.out / ROWS, sample.as_json())
+    context.progress(1.0, f"{profile.rows} rows")
+    return Done(
+        result={"rows": profile.rows, "columns": [c.model_dump() for c in columns]},
+        outputs={"data": DATA, "profile": PROFILE, "rows": ROWS},
+    )
+
+
+def _write(
+    source: CsvFile | ImageZip, context: Context, doing: str, start: float, end: float
+) -> tuple[Profile, SampleRows]:
+    """Write all rows of ``source``; return what was learned of them on the way."""
+    batches = source.batches()
+    first = next(batches)
+    profile, sample = Profile(first.schema), SampleRows()
+    with ParquetFile(context.out / DATA, first.schema) as file:
+        for batch in chain([first], batches):
+            file.write(batch)
+            profile.update(batch)
+            sample.update(batch)
+            context.progress(start + (end - start) * source.fraction, f"{doing}: {profile.rows} rows")
+    return profile, sample
+
+
+def _write_json(path: Path, value: Any) -> None:
+    # Refuses what is not finite: readers of JSON do.
+    path.write_text(json.dumps(value, allow_nan=False, separators=(",", ":")))
