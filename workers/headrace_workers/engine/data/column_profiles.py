@@ -48,13 +48,14 @@ class DistinctValues:
 
     def update(self, values: pa.Array) -> None:
         """Take the next values, none of them null."""
-        if self.count > self._budget:
-            return
-        new = pc.unique(values)
-        self._seen = new if self._seen is None else pc.unique(pa.concat_arrays([self._seen, new]))
-        self.count = len(self._seen)
-        if self.count > self._budget:
-            self._seen = None
+        # In slices, since of a column without repetition the first will do.
+        for start in range(0, len(values), 2 * self._budget):
+            if self.count > self._budget:
+                self._seen = None
+                return
+            new = pc.unique(values.slice(start, 2 * self._budget))
+            self._seen = new if self._seen is None else pc.unique(pa.concat_arrays([self._seen, new]))
+            self.count = len(self._seen)
 
     def as_json(self) -> dict[str, Any]:
         """Return ``distinct``, or None there and ``distinct_at_least``."""

@@ -8,6 +8,7 @@ counted while reading. Dotfiles and ``__MACOSX`` are passed over, but their name
 from __future__ import annotations
 
 import io
+import os
 import stat
 import struct
 import zipfile
@@ -131,7 +132,9 @@ class _BoundedFile(io.FileIO):
     """A file that refuses to be read in large pieces, as a forged list of members would have it."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or size < 0 or size > MAX_DIRECTORY_BYTES:
+        if size is None or size < 0:
+            size = os.fstat(self.fileno()).st_size - self.tell()
+        if size > MAX_DIRECTORY_BYTES:
             raise BadData(f"the archive's list of members is larger than {MAX_DIRECTORY_BYTES >> 20} MiB")
         return super().read(size) or b""
 

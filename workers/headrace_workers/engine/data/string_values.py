@@ -45,7 +45,8 @@ _MEANT: Final = {
     "boolean": "a boolean (true, false, 1 or 0)",
     "timestamp": "a timestamp (such as 2024-05-31 or 2024-05-31T10:00:00Z)",
 }
-_ZONED = r":\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)$"
+_PROBED: Final = 100
+_ZONED: Final = r":\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)$"
 
 
 class DoesNotFit(BadData):
@@ -88,6 +89,9 @@ class StringColumn:
         if self.type is None and _blanks_as_missing(values).null_count == len(values):
             return pa.nulls(len(values), self.arrow_type)
         for wider in _WIDER[self.type]:
+            # Mostly a few values tell, before all are tried.
+            if _convert(values.slice(0, _PROBED), wider) is None:
+                continue
             converted = _convert(values, wider)
             if converted is not None:
                 self.type = wider
