@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import Callable
 
@@ -32,10 +33,14 @@ _log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """The slots of one worker. `run` returns when `stop` was called and every job was handed back."""
+    """The slots of one worker. `run` returns when `stop` was called and every job was handed back.
 
-    def __init__(self, settings: Settings) -> None:
+    ``heavy_preload`` is what the fork server for TensorFlow jobs imports; tests that have none save the time.
+    """
+
+    def __init__(self, settings: Settings, heavy_preload: str = "heavy") -> None:
         self.settings = settings
+        self._heavy_preload = heavy_preload
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._stop = threading.Event()
         self._tickets = 0
@@ -57,12 +62,14 @@ class Supervisor:
         settings = self.settings
         root = settings.data / "scratch"
         sweep(root)
+        # Job processes must find the plug-ins that this process finds.
+        same_code = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         db, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
         try:
             with (
                 Scratch(root) as scratch,
-                ForkServer("light", scratch) as light,
-                ForkServer("heavy", scratch) as heavy,
+                ForkServer("light", scratch, environment=same_code) as light,
+                ForkServer(self._heavy_preload, scratch, environment=same_code) as heavy,
             ):
                 site = Site(
                     settings=settings,

@@ -1,0 +1,192 @@
+"""Real workers on real databases, brokers and files; a client that speaks to the domain directly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from headrace import scheduler
+from headrace.access import service as access
+from headrace.artifacts.store import LocalStore
+from headrace.config import Settings
+from headrace.datasets import service as datasets
+from headrace.db import Database, clock
+from headrace.dispatch import dispatching_database
+from headrace.jobs import queries, service, transitions
+from headrace.jobs.states import FINAL, State
+from headrace.jobs.tables import Job, JobEvent
+from headrace.specs.jobs import JobRequest
+
+PATIENCE_S = 60.0
+CSV = b"x,label\n" + b"".join(b"%d.5,%s\n" % (n, b"ab"[n % 2 : n % 2 + 1]) for n in range(200))
+
+
+class Deployment:
+    """A database, a broker and a store, with a scheduler, and workers as they are started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.db: Database
+        self.db, self._dispatcher = dispatching_database(settings.database_url, settings.broker_url)
+        self.store = LocalStore(settings.data / "artifacts")
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._stop = threading.Event()
+        self._scheduler = threading.Thread(target=scheduler.run, args=(settings, self._stop))
+        self._scheduler.start()
+        with self.db.transaction() as session:
+            access.ensure_project(session, "default", clock(session))
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        script = Path(__file__).with_name("light_worker.py")
+        plugins = Path(__file__).parents[2] / "plugins"
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(plugins), **self.settings.environ()}
+        log = self.settings.data / f"worker-{len(self.workers)}.log"
+        with log.open("wb") as output:
+            worker = subprocess.Popen([sys.executable, script], env=environment, stderr=output, stdout=output)
+        self.workers.append(worker)
+        return worker
+
+    def upload(self, content: bytes = CSV, name: str = "table") -> Job:
+        with self.store.stage() as stage:
+            stage.write(content)
+            file = stage.commit()
+        with self.db.transaction() as session:
+            version, _ = datasets.upload(
+                session,
+                project="default",
+                name=name,
+                file=file,
+                media_type="text/csv",
+                filename=None,
+                types={},
+                created_by=None,
+                now=clock(session),
+            )
+            return session.get_one(Job, version.job)
+
+    def submit(self, kind: str, spec: dict[str, Any], **fields: Any) -> Job:
+        with self.db.transaction() as session:
+            return service.submit(
+                session,
+                project="default",
+                request=JobRequest.model_validate({"kind": kind, "spec": spec, **fields}),
+                created_by=None,
+                now=clock(session),
+            )
+
+    def train(self, params: dict[str, Any] | None = None, **fields: Any) -> Job:
+        spec = {"model": "m", "dataset": "table@1", "algorithm": "scripted", "target": "label"}
+        return self.submit("train", spec | {"params": params or {}}, **fields)
+
+    def cancel(self, job: Job) -> None:
+        with self.db.transaction() as session:
+            transitions.request_cancel(session, "default", job.id, clock(session))
+
+    def job(self, job: Job) -> Job:
+        with self.db.read() as session:
+            return session.get_one(Job, job.id)
+
+    def events(self, job: Job) -> list[JobEvent]:
+        with self.db.read() as session:
+            return list(queries.events(session, job, limit=10_000).items)
+
+    def log(self, job: Job) -> str:
+        with self.db.read() as session:
+            return "".join(queries.log(session, job))
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, f"{what}\n{self._logs()}"
+            time.sleep(0.02)
+
+    def running(self, job: Job) -> Job:
+        """Wait until ``job`` runs its own code; return it."""
+        self.until(lambda: self.job(job).fraction > 0, f"{job.id} does not run")
+        return self.job(job)
+
+    def ended(self, job: Job) -> Job:
+        """Wait until ``job`` is in a final state; return it."""
+        self.until(lambda: State(self.job(job).state) in FINAL, f"{job.id} does not end")
+        return self.job(job)
+
+    def succeeded(self, job: Job) -> Job:
+        ended = self.ended(job)
+        assert ended.state == "succeeded", f"{ended.error}\n{self._logs()}"
+        return ended
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that descends from a worker of this deployment, by the marks that they bear."""
+        marks = str(self.settings.data)
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.pid != os.getpid() and marks in " ".join(process.environ().values()):
+                    found.append(process)
+        return found
+
+    def fork_servers(self) -> list[psutil.Process]:
+        return [
+            p
+            for p in self.processes()
+            if "headrace_workers.fork_server" in p.cmdline() and self._is_server(p)
+        ]
+
+    def job_processes(self) -> list[psutil.Process]:
+        return [
+            p
+            for p in self.processes()
+            if "headrace_workers.fork_server" in p.cmdline() and not self._is_server(p)
+        ]
+
+    def _is_server(self, process: psutil.Process) -> bool:
+        with suppress(psutil.Error):
+            return "headrace_workers.fork_server" not in (process.parent() or process).cmdline()
+        return False
+
+    def _logs(self) -> str:
+        return "\n".join(path.read_text() for path in self.settings.data.glob("worker-*.log"))
+
+    def close(self) -> None:
+        for worker in self.workers:
+            with suppress(ProcessLookupError):
+                worker.kill()
+            worker.wait()
+        self._stop.set()
+        self._scheduler.join()
+        self._dispatcher.close()
+        self.db.close()
+
+
+@pytest.fixture
+def deployment(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    data = tmp_path / "data"
+    data.mkdir()
+    settings = Settings.load(
+        {},
+        data=data,
+        database_url=database_url,
+        broker_url=redis_url,
+        slots=1,
+        lease_s=2,
+        renew_s=0.3,
+        tick_s=0.2,
+        poll_s=0.2,
+        backoff_base_s=0.1,
+        backoff_max_s=0.2,
+    )
+    deployment = Deployment(settings)
+    try:
+        yield deployment
+    finally:
+        deployment.close()
