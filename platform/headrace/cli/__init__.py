@@ -10,6 +10,6 @@ The commands of the packages above the domain (``web``, ``worker``) are found by
 ``headrace.commands``.
 """
 
-from headrace.cli.main import main
+from headrace.cli.group import main
 
 __all__ = ["main"]

@@ -67,6 +67,17 @@ def locked(settings: Settings) -> Iterator[None]:
             file.truncate(0)
 
 
+def running_at(settings: Settings) -> str | None:
+    """Return the address of the deployment that runs on the data folder and is ready, or None."""
+    try:
+        with (settings.data / "up.lock").open("a+") as file:
+            if _try_lock(file.fileno()):
+                return None
+            return settings.url_file.read_text().strip() or None
+    except FileNotFoundError:
+        return None
+
+
 def check_port(settings: Settings) -> None:
     """Raise `Unavailable` where the web server could not bind its port."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET

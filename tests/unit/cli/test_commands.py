@@ -1,0 +1,305 @@
+"""Commands against a server on this machine that says what the test writes down."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from headrace.cli.group import COMMANDS, cli, main
+from headrace.errors import HeadraceError
+
+Answers = dict[tuple[str, str], Any]
+Run = Callable[..., Result]
+
+JOB = {
+    "id": "job_1",
+    "kind": "train",
+    "name": "n",
+    "state": "succeeded",
+    "attempt": 1,
+    "failures": 0,
+    "max_attempts": 3,
+    "progress": {"fraction": 1.0, "message": "done"},
+    "created_at": "2026-01-01T00:00:00.000Z",
+    "finished_at": None,
+    "spec": {},
+    "tags": {},
+    "result": {"version": 1},
+    "error": None,
+}
+
+
+class Fake(ThreadingHTTPServer):
+    """Answers by method and path; remembers bodies. A callable answer gets the query."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.answers: Answers = {}
+        self.bodies: list[Any] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Fake
+
+    def _answer(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        if length:
+            self.server.bodies.append(json.loads(self.rfile.read(length)))
+        path = self.path.partition("?")[0]
+        status, body = self.server.answers.get(
+            (self.command, path), (404, {"title": "Not found", "detail": f"no {path}"})
+        )
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST = _answer
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    with Fake() as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def run(fake: Fake, tmp_path: Path) -> Run:
+    def invoke(*args: str, input: str | None = None) -> Result:
+        server = ["--url", f"http://127.0.0.1:{fake.server_port}", "--data", str(tmp_path), "--key", "hr_k"]
+        return CliRunner().invoke(cli, [*args, *server], input=input, standalone_mode=False)
+
+    return invoke
+
+
+def page(*items: Any) -> tuple[int, Any]:
+    return 200, {"items": list(items), "next_cursor": None}
+
+
+def event(seq: int, type: str, **data: Any) -> dict[str, Any]:
+    return {"seq": seq, "attempt": 1, "type": type, "at": "2026-01-01T10:00:00.000Z", "data": data}
+
+
+EVENTS = (
+    event(1, "state", state="running"),
+    event(2, "progress", fraction=0.5, message="fitting"),
+    event(3, "metric", name="loss", step=1, value=0.25),
+    event(4, "metric", name="val_accuracy", step=1, value=0.9),
+    event(5, "metric", name="loss", step=2, value=0.125),
+    event(6, "log", text="a line\x1b[2Jof log\n"),
+    event(7, "state", state="succeeded"),
+)
+
+
+def test_submitting_puts_options_where_the_api_wants_them(run: Run, fake: Fake) -> None:
+    fake.answers["POST", "/api/v1/jobs"] = (202, JOB)
+    options = "--model m --dataset d@1 --algorithm cnn --target label --param epochs=5 --param optimizer=adam"
+    more = (
+        "--set split.test=0.2 --set seed=7 --priority 9 --tag team=vision --depends-on job_0 --max-attempts 1"
+    )
+    result = run("submit", "train", *options.split(), *more.split(), "--json")
+    assert result.exception is None
+    assert json.loads(result.stdout)["id"] == "job_1"
+    assert fake.bodies == [
+        {
+            "kind": "train",
+            "spec": {
+                "model": "m",
+                "dataset": "d@1",
+                "algorithm": "cnn",
+                "target": "label",
+                "params": {"epochs": 5, "optimizer": "adam"},
+                "split": {"test": 0.2},
+                "seed": 7,
+            },
+            "priority": 9,
+            "max_attempts": 1,
+            "depends_on": ["job_0"],
+            "tags": {"team": "vision"},
+        }
+    ]
+
+
+def test_a_file_or_standard_input_is_the_body_and_options_change_it(
+    run: Run, fake: Fake, tmp_path: Path
+) -> None:
+    fake.answers["POST", "/api/v1/jobs"] = (202, JOB)
+    body = {"kind": "train", "spec": {"params": {"epochs": 1, "l2": 0}}, "name": "from the file"}
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps(body))
+    assert run("submit", str(file), "--param", "epochs=3").exception is None
+    assert run("submit", "-", input=json.dumps(body)).exception is None
+    assert fake.bodies[0]["spec"] == {"params": {"epochs": 3, "l2": 0}}
+    assert fake.bodies[1] == body
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"spec": 1}'])
+def test_a_file_that_is_no_job_is_told(run: Run, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "job.json"
+    file.write_text(text)
+    assert isinstance(run("submit", str(file)).exception, click.ClickException)
+
+
+@pytest.mark.parametrize(("state", "status"), [("succeeded", 0), ("failed", 1), ("cancelled", 3)])
+def test_the_exit_status_tells_how_the_job_ended(run: Run, fake: Fake, state: str, status: int) -> None:
+    fake.answers["GET", "/api/v1/jobs/job_1"] = (200, JOB | {"state": state})
+    fake.answers["GET", "/api/v1/jobs/job_1/events"] = page()
+    assert run("job", "job_1", "--wait").return_value == status
+    assert run("job", "job_1", "--follow", "--json").return_value == status
+    assert run("job", "job_1").return_value == 0
+
+
+def test_following_shows_states_metrics_and_log_but_no_escape_sequences(run: Run, fake: Fake) -> None:
+    fake.answers["GET", "/api/v1/jobs/job_1"] = (200, JOB)
+    fake.answers["GET", "/api/v1/jobs/job_1/events"] = page(*EVENTS)
+    lines = run("job", "job_1", "--follow").stdout.splitlines()
+    assert lines[:6] == [
+        "10:00:00 running",
+        "   50%  fitting",
+        "  epoch 1  loss 0.25  val_accuracy 0.9",
+        "  epoch 2  loss 0.125",
+        "  │ a line\ufffd[2Jof log",
+        "10:00:00 succeeded",
+    ]
+
+
+def test_following_as_json_prints_one_document_a_line_and_the_job_last(run: Run, fake: Fake) -> None:
+    fake.answers["GET", "/api/v1/jobs/job_1"] = (200, JOB)
+    fake.answers["GET", "/api/v1/jobs/job_1/events"] = page(*EVENTS)
+    documents = [json.loads(line) for line in run("job", "job_1", "--follow", "--json").stdout.splitlines()]
+    assert documents == [*EVENTS, JOB]
+
+
+@pytest.mark.parametrize("command", ["jobs", "datasets", "models", "algorithms"])
+def test_lists_are_tables_for_people_and_one_document_for_programs(
+    run: Run, fake: Fake, command: str
+) -> None:
+    item = JOB | {"name": "digits", "latest_version": 3, "aliases": {"champion": 2}, "tasks": ["regression"]}
+    fake.answers["GET", f"/api/v1/{command}"] = page(item)
+    assert "digits" in run(command).stdout
+    assert json.loads(run(command, "--json").stdout) == [item]
+    fake.answers["GET", f"/api/v1/{command}"] = page()
+    assert run(command).stdout.strip() == f"no {command}"
+
+
+def test_a_model_is_shown_by_version_and_by_alias(run: Run, fake: Fake) -> None:
+    version = {
+        "model": "digits",
+        "version": 2,
+        "algorithm": "cnn",
+        "params": {},
+        "metrics": {"accuracy": 0.98765, "per_class": {}},
+        "lineage": {"dataset": "digits", "dataset_version": 1, "dataset_digest": "sha256:aa"},
+        "weights_digest": "sha256:bb",
+        "digest": "sha256:cc",
+        "size_bytes": 1_500_000,
+        "job": "job_1",
+        "created_at": "2026-01-01T00:00:00Z",
+        "aliases": ["champion"],
+    }
+    fake.answers["GET", "/api/v1/models/digits"] = (200, {"name": "digits", "aliases": {"champion": 2}})
+    fake.answers["GET", "/api/v1/models/digits/versions/2"] = (200, version)
+    for ref in ("digits@2", "digits@champion"):
+        shown = run("model", ref).stdout
+        assert "digits@2" in shown
+        assert "accuracy 0.9877" in shown
+        assert "digits@1 sha256:aa" in shown
+        assert "1.5 MB" in shown
+    assert "no version" in str(run("model", "digits@gone").exception)
+
+
+def test_durations_of_keys_are_checked(tmp_path: Path) -> None:
+    args = ["keys", "create", "--project", "p", "--role", "viewer", "--expires-in", "soon"]
+    result = CliRunner().invoke(cli, [*args, "--data", str(tmp_path)], standalone_mode=False)
+    assert isinstance(result.exception, click.BadParameter)
+
+
+def test_config_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_DATABASE_URL", "postgresql://app:s3cret@db/headrace")
+    monkeypatch.setenv("HEADRACE_KEY", "hr_s3cret")
+    for args in (["config"], ["config", "--json"]):
+        shown = CliRunner().invoke(cli, args).stdout
+        assert "s3cret" not in shown
+        assert "HEADRACE_DATABASE_URL" in shown
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["job", "job_1", "--url", "http://127.0.0.1:9"], 1, "cannot reach http://127.0.0.1:9"),
+        (["job"], 2, "Missing argument"),
+        (["nonsense"], 2, "No such command"),
+        (["up", "--port", "99999", "--data", "d"], 1, "port"),
+    ],
+)
+def test_errors_are_one_message_on_standard_error(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    args: list[str],
+    status: int,
+    message: str,
+) -> None:
+    monkeypatch.setattr("headrace.client.transport.FIRST_PAUSE_S", 0.0)
+    with pytest.raises(SystemExit) as ended:
+        main(args)
+    out, err = capsys.readouterr()
+    assert ended.value.code == status
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_bug_is_one_message_too_unless_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("boom")
+
+    monkeypatch.setattr("headrace.config.Settings.load", broken)
+    with pytest.raises(SystemExit):
+        main(["config"])
+    assert "KeyError" in capsys.readouterr().err
+    with pytest.raises(KeyError):
+        main(["--debug", "config"])
+
+
+def test_a_command_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.cli.group._plugins", dict)
+    with pytest.raises(HeadraceError, match="'worker' is not installed"):
+        cli.get_command(click.Context(cli), "worker")
+
+
+def test_every_command_can_be_loaded_and_explains_itself() -> None:
+    for name, entry in COMMANDS.items():
+        if entry.place:
+            command = cli.get_command(click.Context(cli), name)
+            assert command is not None
+            assert command.help
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom headrace.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+        "print(*sorted({'httpx', 'rich', 'sqlalchemy', 'pydantic', 'flask', 'celery'} & set(sys.modules)),"
+        " file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == ""
+    assert "scheduler" in done.stdout
