@@ -30,7 +30,9 @@ def test_each_folder_holds_one_package(root: Path) -> None:
 
 
 def test_modules_are_short_enough_to_be_read(sources: list) -> None:
-    assert {source.path: source.lines for source in sources if source.lines > MAX_LINES} == {}
+    # A migration is a list of what it does, and never changes again.
+    modules = [source for source in sources if "/versions/" not in source.path]
+    assert {source.path: source.lines for source in modules if source.lines > MAX_LINES} == {}
 
 
 def test_every_package_says_what_it_is_for(sources: list) -> None:
@@ -48,7 +50,12 @@ def test_only_the_settings_read_the_environment(sources: list) -> None:
 
 
 def test_only_transitions_write_the_state_of_a_job(sources: list) -> None:
-    writers = {source.path for source in sources if any(map(_writes_state, ast.walk(source.tree)))}
+    writers = {
+        source.path
+        for source in sources
+        if any(map(_writes_state, ast.walk(source.tree)))
+        or (_knows_job_rows(source.tree) and any(map(_makes_job_in_a_state, ast.walk(source.tree))))
+    }
     assert writers == WRITES_STATES
 
 
@@ -73,9 +80,7 @@ def _writes_state(node: ast.AST) -> bool:
             return not (isinstance(value, ast.Name) and value.id == "self")
         case ast.Call(func=ast.Name(id="setattr"), args=[_, ast.Constant(value="state"), *_]):
             return True
-        case ast.Call(
-            func=ast.Name(id="Job") | ast.Attribute(attr="values" | "Job"), args=args, keywords=keywords
-        ):
+        case ast.Call(func=ast.Attribute(attr="values"), args=args, keywords=keywords):
             return any(keyword.arg == "state" for keyword in keywords) or any(map(_has_state_key, args))
         case ast.Constant(value=str(text)):
             return re.search(r"\bupdate\s+jobs\b", text, re.IGNORECASE) is not None
@@ -88,3 +93,16 @@ def _has_state_key(node: ast.expr) -> bool:
         or (isinstance(key, ast.Attribute) and key.attr == "state")
         for key in node.keys
     )
+
+
+def _knows_job_rows(tree: ast.Module) -> bool:
+    return any(
+        isinstance(node, ast.ImportFrom) and node.module == "headrace.jobs.tables" for node in ast.walk(tree)
+    )
+
+
+def _makes_job_in_a_state(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id="Job"), keywords=keywords):
+            return any(keyword.arg == "state" for keyword in keywords)
+    return False
