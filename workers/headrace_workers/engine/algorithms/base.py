@@ -103,7 +103,7 @@ class Learner(ABC):
         """
 
     @abstractmethod
-    def predict(self, inputs: Arrays) -> NDArray[np.float32]:
+    def predict(self, inputs: Arrays) -> NDArray[np.floating]:
         """Return probabilities, shape (n, classes), or values as encoded by the target, shape (n,).
 
         A row's prediction does not depend on the rows beside it.

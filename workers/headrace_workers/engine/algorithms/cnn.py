@@ -15,7 +15,7 @@ Side = Annotated[int, Field(ge=4, le=1024)]
 
 
 class CnnParams(NetworkParams):
-    """Params of `cnn`; the defaults are conv 32 – pool – conv 64 – pool – flatten – dense."""
+    """Params of `cnn`; the defaults are conv 32, pool, conv 64, pool, flatten, dense."""
 
     epochs: Epochs = 5
     filters: Annotated[

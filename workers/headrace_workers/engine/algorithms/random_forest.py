@@ -83,14 +83,14 @@ class RandomForest(Learner):
         self._forest.n_jobs = 1
         monitor.progress(1.0, f"grew {self.params.trees} trees")
 
-    def predict(self, inputs: Arrays) -> NDArray[np.float32]:
+    def predict(self, inputs: Arrays) -> NDArray[np.float64]:
         """Return probabilities or values; see `Learner.predict`."""
         import numpy as np
 
         table = inputs["table"]
         if self.problem.task == "regression":
-            return np.asarray(self._forest.predict(table), np.float32)
-        probabilities = np.zeros((len(table), self.problem.outputs), np.float32)
+            return np.asarray(self._forest.predict(table))
+        probabilities = np.zeros((len(table), self.problem.outputs))
         probabilities[:, self._forest.classes_] = self._forest.predict_proba(table)
         return probabilities
 

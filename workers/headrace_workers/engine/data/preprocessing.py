@@ -1,0 +1,156 @@
+"""All columns of a model, encoded: the same code in training, batch and online prediction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.errors import BadData, BadSpec
+from headrace.specs.base import ColumnType
+from headrace_workers.engine.algorithms.base import Arrays, Encoding, TensorSpec
+from headrace_workers.engine.data.encoders import (
+    CategoryEncoder,
+    CategoryFitting,
+    NumberEncoder,
+    NumberFitting,
+    TimestampEncoder,
+    TimestampFitting,
+)
+from headrace_workers.engine.data.images import ImageEncoder, ImageFitting
+from headrace_workers.engine.data.reader import BATCH_ROWS
+
+TABLE, IMAGE = "table", "image"
+"""The inputs that columns become: all numbers of a row in one vector, and an image."""
+
+BATCH_BYTES = 32 * 1024**2
+
+AnyEncoder = Annotated[
+    NumberEncoder | CategoryEncoder | TimestampEncoder | ImageEncoder, Field(discriminator="kind")
+]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The inputs of a batch, and the rows (from 0) whose inputs are zeros, with the reason."""
+
+    inputs: Arrays
+    problems: dict[int, str]
+
+
+class Preprocessing(BaseModel):
+    """Fitted encoders, in the order of the features."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoders: list[AnyEncoder]
+
+    @property
+    def columns(self) -> list[str]:
+        """The features' names."""
+        return [encoder.column for encoder in self.encoders]
+
+    @property
+    def inputs(self) -> dict[str, TensorSpec]:
+        """What `encode` returns for each row."""
+        specs = {}
+        width = 0
+        for encoder in self.encoders:
+            if isinstance(encoder, ImageEncoder):
+                specs[IMAGE] = TensorSpec(encoder.shape, "uint8")
+            else:
+                width += encoder.width
+                specs[TABLE] = TensorSpec((width,), "float32")
+        return specs
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows to encode at once, so that what they become stays small."""
+        row = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in self.inputs.values())
+        return max(min(BATCH_BYTES // max(row, 1), BATCH_ROWS), 1)
+
+    def check(self, schema: pa.Schema) -> None:
+        """Raise `BadData` that names every feature which ``schema`` lacks or has with another type."""
+        wrong = []
+        for encoder in self.encoders:
+            if encoder.column not in schema.names:
+                wrong.append(f"column {encoder.column!r} is missing")
+            elif not _fits(schema.field(encoder.column).type, encoder.type):
+                found = schema.field(encoder.column).type
+                wrong.append(
+                    f"column {encoder.column!r} holds {found}, the model learned from {encoder.type}"
+                )
+        if wrong:
+            more = f"; and {len(wrong) - 20} more" if len(wrong) > 20 else ""
+            raise BadData(f"The data does not fit the model: {'; '.join(wrong[:20])}{more}.")
+
+    def encode(self, batch: pa.RecordBatch | pa.Table) -> Encoded:
+        """Return the inputs of ``batch``, whose columns `check` has passed."""
+        inputs: Arrays = {}
+        problems: dict[int, str] = {}
+        specs = self.inputs
+        if TABLE in specs:
+            table = inputs[TABLE] = np.empty((batch.num_rows, *specs[TABLE].shape), np.float32)
+        start = 0
+        for encoder in self.encoders:
+            values = _whole(batch.column(encoder.column))
+            if isinstance(encoder, ImageEncoder):
+                inputs[IMAGE], problems = encoder.encode(values)
+            else:
+                encoder.encode(values, table[:, start : start + encoder.width])
+                start += encoder.width
+        return Encoded(inputs, problems)
+
+
+def fit(
+    batches: Iterable[pa.RecordBatch],
+    features: Sequence[str],
+    types: dict[str, ColumnType],
+    encoding: Encoding,
+    also: Callable[[pa.RecordBatch], None],
+) -> Preprocessing:
+    """Return encoders fitted on ``batches`` of training rows; each batch is also given to ``also``.
+
+    Raises `BadSpec` for a feature of a type that has no encoder, `BadData` for one without any value.
+    """
+    fittings = [_fitting(name, types[name], encoding) for name in features]
+    for batch in batches:
+        for fitting in fittings:
+            fitting.add(batch.column(fitting.column))
+        also(batch)
+    return Preprocessing(encoders=[fitting.encoder() for fitting in fittings])
+
+
+def _fitting(name: str, type: ColumnType, encoding: Encoding) -> Any:
+    if type in ("number", "integer", "boolean"):
+        return NumberFitting(name, type)
+    if type == "category":
+        return CategoryFitting(name, type, one_hot=encoding.categories == "one_hot")
+    if type == "timestamp":
+        return TimestampFitting(name, type)
+    if type == "image":
+        return ImageFitting(name, encoding.image_size, encoding.channels)
+    raise BadSpec(f"features: column {name!r} is {type}, which this algorithm does not take.")
+
+
+def _fits(found: pa.DataType, wanted: ColumnType) -> bool:
+    if pa.types.is_null(found):
+        return True
+    if wanted in ("number", "integer"):
+        return bool(pa.types.is_integer(found) or pa.types.is_floating(found))
+    tests: dict[str, Callable[[pa.DataType], bool]] = {
+        "boolean": pa.types.is_boolean,
+        "timestamp": pa.types.is_timestamp,
+        "image": lambda t: pa.types.is_binary(t) or pa.types.is_large_binary(t),
+        "category": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
+    }
+    return tests[wanted](found)
+
+
+def _whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

@@ -1,0 +1,54 @@
+"""What the fork servers import before they fork, so that no job pays for it.
+
+Imports only: an operation of TensorFlow, or a thread, started here would hang every child for ever.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+
+from headrace.specs.algorithms import catalogue
+from headrace_workers.engine import kinds
+
+LIGHT = (
+    "PIL.BmpImagePlugin",
+    "PIL.GifImagePlugin",
+    "PIL.JpegImagePlugin",
+    "PIL.PngImagePlugin",
+    "PIL.PpmImagePlugin",
+    "encodings.cp437",
+    "pyarrow.csv",
+    "pyarrow.parquet",
+    "headrace_workers.engine.main",
+)
+SCIENCE = ("sklearn.ensemble", "sklearn.metrics", "skops.io", "headrace_workers.engine.training.skops_file")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "headrace_workers.engine.training.fit",
+    "headrace_workers.engine.training.keras_file",
+)
+
+
+def light() -> None:
+    """Import what jobs without TensorFlow need."""
+    for name in (*LIGHT, *SCIENCE):
+        import_module(name)
+    for module in pkgutil.iter_modules(kinds.__path__):
+        import_module(f"{kinds.__name__}.{module.name}")
+    _algorithms("plain")
+
+
+def heavy() -> None:
+    """Import what every job needs."""
+    light()
+    for name in HEAVY:
+        import_module(name)
+    _algorithms("tensorflow")
+
+
+def _algorithms(runtime: str) -> None:
+    for algorithm in catalogue().values():
+        if algorithm.runtime == runtime:
+            import_module(algorithm.code.partition(":")[0])

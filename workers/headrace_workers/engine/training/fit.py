@@ -1,0 +1,104 @@
+"""The fit of a network: epochs, learning curves, early stopping, and the state between two epochs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from headrace.errors import BadSpec
+from headrace_workers.engine.algorithms.base import Arrays, Learner, Monitor, Problem, State
+from headrace_workers.engine.algorithms.params import NetworkParams
+from headrace_workers.engine.training import determinism
+from headrace_workers.engine.training.early_stopping import EarlyStopping
+from headrace_workers.engine.training.forward import Forward
+from headrace_workers.engine.training.objective import objective
+from headrace_workers.engine.training.rows import Rows
+from headrace_workers.engine.training.steps import Steps, make_optimizer
+
+
+class Fit:
+    """Trains ``model`` in place."""
+
+    def __init__(self, model: Any, params: NetworkParams, problem: Problem, forward: Forward) -> None:
+        self._model = model
+        self._params = params
+        self._problem = problem
+        self._forward = forward
+        self._objective = objective(problem)
+        self._stopping = EarlyStopping(params.early_stopping)
+        self._epoch = 0
+        self._built_optimizer: Any = None
+
+    def run(self, training: Rows, validation: Rows | None, monitor: Monitor, learner: Learner) -> None:
+        """Train until the last epoch or until it gets no better; see `Learner.fit`."""
+        steps = Steps(self._model, self._optimizer, self._objective, self._problem)
+        epochs = self._params.epochs
+        while self._epoch < epochs and not self._stopping.stopped:
+            epoch = self._epoch
+            order = determinism.epoch_order(self._problem.seed, epoch, training.count)
+
+            def progress(fraction: float, epoch: int = epoch) -> None:
+                monitor.progress((epoch + fraction) / epochs, f"epoch {epoch + 1} of {epochs}")
+
+            loss, metric = steps.epoch(training, order, self._params.batch_size, progress)
+            self._check(loss)
+            curve = {"loss": loss, self._objective.metric: metric}
+            if validation is not None:
+                loss, metric = self._validate(validation)
+                curve |= {"val_loss": loss, f"val_{self._objective.metric}": metric}
+            self._stopping.update(loss, self._model.variables)
+            self._epoch = epoch + 1
+            for name, value in curve.items():
+                monitor.metric(name, self._epoch, value)
+            monitor.epoch_end(learner)
+        self._stopping.restore(self._model.variables)
+
+    def state(self) -> State:
+        """Return everything that the next epoch depends on."""
+        stopping = self._stopping.state()
+        arrays = {
+            **_numbered("model", self._model.variables),
+            **_numbered("optimizer", self._optimizer.variables),
+            **{f"best/{name}": value for name, value in stopping.arrays.items()},
+        }
+        return State(arrays, {"epoch": self._epoch, "stopping": stopping.values})
+
+    def load_state(self, state: State) -> None:
+        """Go to where another fit was."""
+        _assign(self._model.variables, "model", state.arrays)
+        _assign(self._optimizer.variables, "optimizer", state.arrays)
+        best = {n.removeprefix("best/"): a for n, a in state.arrays.items() if n.startswith("best/")}
+        self._stopping.load_state(State(best, state.values["stopping"]))
+        self._epoch = state.values["epoch"]
+
+    @property
+    def _optimizer(self) -> Any:
+        if self._built_optimizer is None:
+            self._built_optimizer = make_optimizer(self._params.optimizer, self._params.learning_rate)
+            self._built_optimizer.build(self._model.trainable_variables)
+        return self._built_optimizer
+
+    def _validate(self, rows: Rows) -> tuple[float, float]:
+        sums = np.zeros(2)
+        for inputs, targets in rows.blocks():
+            sums += self._objective.sums(self._forward(inputs), targets)
+        loss, metric = (sums / rows.count).tolist()
+        return loss, metric
+
+    def _check(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise BadSpec(
+                f"The loss became {loss} in epoch {self._epoch + 1}: try a learning_rate below "
+                f"{self._params.learning_rate:g}."
+            )
+
+
+def _numbered(prefix: str, variables: list[Any]) -> Arrays:
+    return {f"{prefix}/{i}": np.array(variable) for i, variable in enumerate(variables)}
+
+
+def _assign(variables: list[Any], prefix: str, arrays: Arrays) -> None:
+    for i, variable in enumerate(variables):
+        variable.assign(arrays[f"{prefix}/{i}"])

@@ -1,0 +1,68 @@
+"""Keras models as files: written to equal bytes, read only where they hold nothing but known layers."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from headrace.errors import BadData
+from headrace_workers.engine import archive
+
+MEMBERS = frozenset({"metadata.json", "config.json", "model.weights.h5"})
+LAYERS = frozenset(
+    {"Functional", "InputLayer", "Rescaling", "Conv2D", "MaxPooling2D", "Flatten", "Dense", "Dropout"}
+)
+OTHERS = frozenset({"DTypePolicy", "GlorotUniform", "Zeros", "L2", "__keras_tensor__"})
+
+
+def save(model: Any, path: Path) -> None:
+    """Write ``model`` to ``path``, which ends in ``.keras``; equal models give equal bytes."""
+    draft = path.with_name("draft.keras")
+    model.save(draft)
+    with zipfile.ZipFile(draft) as source:
+        members = {name: source.read(name) for name in source.namelist()}
+    draft.unlink()
+    metadata = json.loads(members["metadata.json"])
+    # The only thing in the file that differs between two equal models.
+    del metadata["date_saved"]
+    members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
+    archive.write(path, members)
+
+
+def load(path: Path) -> Any:
+    """Return the model at ``path``. Raises `BadData` for a file that `save` would not have written."""
+    import keras
+
+    with archive.open_zip(path) as source:
+        if set(source.namelist()) != MEMBERS:
+            raise BadData(f"A .keras file has the members {', '.join(sorted(MEMBERS))}, this one has others.")
+        try:
+            check_config(json.loads(source.read("config.json")))
+        except (ValueError, RecursionError):
+            raise BadData("The .keras file's config.json is not readable JSON.") from None
+    try:
+        return keras.models.load_model(os.fspath(path), compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise BadData(f"The .keras file cannot be loaded: {str(error)[:500]}") from None
+
+
+def check_config(config: Any) -> None:
+    """Raise `BadData` when anything in ``config`` is of a class that is not on the list."""
+    if isinstance(config, dict):
+        if "class_name" in config:
+            name, module = config["class_name"], config.get("module") or "keras"
+            builtin = module == "keras" or str(module).startswith("keras.")
+            if (
+                name not in LAYERS | OTHERS
+                or not builtin
+                or config.get("registered_name") not in (None, name)
+            ):
+                raise BadData(f"The .keras file holds a {str(module)[:50]}.{str(name)[:50]}: not allowed.")
+        for value in config.values():
+            check_config(value)
+    elif isinstance(config, list):
+        for value in config:
+            check_config(value)
