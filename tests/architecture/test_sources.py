@@ -53,8 +53,7 @@ def test_only_transitions_write_the_state_of_a_job(sources: list) -> None:
     writers = {
         source.path
         for source in sources
-        if any(map(_writes_state, ast.walk(source.tree)))
-        or (_knows_job_rows(source.tree) and any(map(_makes_job_in_a_state, ast.walk(source.tree))))
+        if any(map(_writes_state, ast.walk(source.tree))) or _makes_a_row_in_a_state(source.tree)
     }
     assert writers == WRITES_STATES
 
@@ -95,14 +94,17 @@ def _has_state_key(node: ast.expr) -> bool:
     )
 
 
-def _knows_job_rows(tree: ast.Module) -> bool:
+def _makes_a_row_in_a_state(tree: ast.Module) -> bool:
+    rows = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "headrace.jobs.tables"
+        for alias in node.names
+    }
     return any(
-        isinstance(node, ast.ImportFrom) and node.module == "headrace.jobs.tables" for node in ast.walk(tree)
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in rows
+        and any(keyword.arg == "state" for keyword in node.keywords)
+        for node in ast.walk(tree)
     )
-
-
-def _makes_job_in_a_state(node: ast.AST) -> bool:
-    match node:
-        case ast.Call(func=ast.Name(id="Job"), keywords=keywords):
-            return any(keyword.arg == "state" for keyword in keywords)
-    return False
