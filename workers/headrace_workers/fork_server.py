@@ -245,6 +245,7 @@ class _Server:
         if not ended or self._kill_strays():
             return
         for job in ended:
+            # Where the server is no reaper of orphans, the rest of the group may take a moment to die.
             if job.ending and not _kill_group(job.pid):
                 job.tell(job.ending)
                 self._drop(job)
@@ -262,9 +263,6 @@ class _Server:
 
 
 def _confine(request: dict[str, Any]) -> None:
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
     os.umask(0o077)
     os.chdir(request["scratch"])
     # Temporary files go away with the scratch folder.

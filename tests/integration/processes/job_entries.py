@@ -91,6 +91,19 @@ def keeps_pipes_open(fd):
     os.wait()
 
 
+def orphan_in_session(fd):
+    """Start a process whose parent ends, in the session of the job, and say whether it lives on."""
+    readable, writable = os.pipe()
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os.write(writable, str(os.getpid()).encode())
+            time.sleep(300)
+        os._exit(0)
+    os.wait()
+    send(fd, type="done", result={"pid": int(os.read(readable, 20))}, outputs={})
+    time.sleep(300)
+
+
 def long_line(fd):
     pipe = os.fdopen(fd, "wb", buffering=0)
     message = {"type": "done", "result": {"x": "y" * 300_000}, "outputs": {}}

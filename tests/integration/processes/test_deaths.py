@@ -12,10 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from .conftest import HERE, Runner, is_alive, read_to_end, wait_for
 
 from headrace_workers.job_process import SpawnFailed
 from headrace_workers.scratch import Scratch, sweep
+
+from .conftest import HERE, Runner, is_alive, read_to_end, wait_for
 
 
 def start_family(runner: Runner):
@@ -129,7 +130,7 @@ def test_a_sweep_removes_what_supervisor_and_server_left_when_both_died(tmp_path
         sweep(tmp_path)
         assert not any(map(is_alive, [server, in_group, own_session]))
         assert folder.is_dir()
-        assert [path for path in tmp_path.glob("space-*")] == [living.path]
+        assert list(tmp_path.glob("space-*")) == [living.path]
         assert bystander.poll() is None
         bystander.kill()
     os.kill(no_environment, signal.SIGKILL)  # the one that a sweep cannot know

@@ -7,14 +7,16 @@ import threading
 import time
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
-from .conftest import Runner, is_alive, read_to_end
 
 from headrace.specs.task import Done, Failed, Progress
 from headrace_workers.job_pipes import Event, Exited, Garbage, LogLines
 from headrace_workers.job_process import SpawnFailed
+
+from .conftest import Runner, is_alive, read_to_end
 
 
 def lines_of(events: list[Event]) -> list[str]:
@@ -170,6 +172,28 @@ def test_a_kill_leaves_the_neighbours_alone(runner: Runner) -> None:
         with runner.spawn("sleep") as other:
             other.kill()
         assert all(map(is_alive, pids))
+
+
+def test_an_orphan_of_a_running_job_lives_as_long_as_its_job(runner: Runner) -> None:
+    with runner.spawn("orphan_in_session") as process:
+        orphan = process.read(10.0)[0].result["pid"]
+        runner.run("stubborn_family")
+        assert is_alive(orphan)
+        process.kill()
+        assert not psutil.pid_exists(orphan)
+
+
+def test_a_job_that_ends_before_its_start_is_heard_of_ends_well(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow_clock() -> float:
+        time.sleep(0.1)
+        return time.monotonic()
+
+    folder = runner.scratch.new("job")
+    monkeypatch.setattr("headrace_workers.job_process.time", SimpleNamespace(monotonic=slow_clock))
+    with runner.server.spawn(folder, entry="job_entries:nothing") as process:
+        assert read_to_end(process)[-1].code == 0
 
 
 def test_a_missing_folder_ends_the_job_only(runner: Runner, tmp_path: Path) -> None:
