@@ -329,7 +329,7 @@ class Client:
         body = {"role": role, "name": name, "project": project, "expires_at": expires_at}
         return self._post(f"{API}/keys", {k: v for k, v in body.items() if v is not None})  # type: ignore[no-any-return]
 
-    def keys(self) -> Iterator[Key]:
+    def api_keys(self) -> Iterator[Key]:
         """Yield the keys of the project, newest first."""
         return self._pages(f"{API}/keys")
 
