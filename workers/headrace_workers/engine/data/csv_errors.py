@@ -9,51 +9,56 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Generator, Iterator
-from io import TextIOWrapper
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, TextIO
 
 from headrace.errors import BadData
 
-MAX_RECORD_BYTES: Final = 4 << 20
+MAX_RECORD_BYTES: Final = 16 << 20
 _READ_BYTES: Final = 1 << 20
 
 
-class Record(NamedTuple):
-    """One record: the line on which it begins, and its fields."""
-
-    line: int
-    fields: list[str]
+def open_text(path: Path) -> TextIO:
+    """Open a CSV file for `records`."""
+    return path.open(encoding="utf-8-sig", errors="replace", newline="")
 
 
-def records(path: Path) -> Generator[Record, None, None]:
-    """Yield the records of ``path``, blank lines left out.
+def records(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record as the line on which it begins and its fields; blank lines are left out.
 
-    Raises `BadData` with the line for one longer than `MAX_RECORD_BYTES` or with a quote never closed.
+    Raises `BadData` with the line of a field longer than `MAX_RECORD_BYTES` or with a quote never closed.
     """
     csv.field_size_limit(MAX_RECORD_BYTES)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        lines = _Lines(file)
-        reader = csv.reader(lines)
-        while True:
-            lines.begin(reader.line_num + 1)
-            fields = next(reader, None)
-            if fields is None:
-                return
+    first = 1
+
+    def end() -> Iterator[str]:
+        # Asked for more in the middle of a record: the reader is inside quotes.
+        if reader.line_num >= first:
+            raise BadData(f"line {first}: a quoted field begins here that is never closed")
+        yield from ()
+
+    reader = csv.reader(chain(lines, end()))
+    try:
+        for fields in reader:
             if fields:
-                yield Record(lines.first, fields)
+                yield first, fields
+            first = reader.line_num + 1
+    except csv.Error:
+        raise _too_long(first) from None
 
 
 def explain(path: Path) -> BadData | None:
     """Return what is wrong with the CSV file ``path``, or None when nothing is found."""
     try:
         _check_bytes(path)
-        width = None
-        for line, fields in records(path):
-            width = width or len(fields)
-            if len(fields) != width:
-                return BadData(f"line {line}: has {_count(len(fields), 'field')}, the header has {width}")
+        with open_text(path) as file:
+            width = 0
+            for line, fields in records(file):
+                width = width or len(fields)
+                if len(fields) != width:
+                    return BadData(f"line {line}: has {_count(len(fields), 'field')}, the header has {width}")
     except BadData as error:
         return error
     return None
@@ -61,46 +66,23 @@ def explain(path: Path) -> BadData | None:
 
 def line_of_row(path: Path, row: int) -> int:
     """Return the line on which row ``row`` begins (rows count from 0, after the header)."""
-    for index, record in enumerate(records(path)):
-        if index == row + 1:
-            return record.line
+    with open_text(path) as file:
+        for line, _ in islice(records(file), row + 1, None):
+            return line
     raise ValueError(f"{path} has no row {row}")
 
 
-class _Lines:
-    """The lines of a file, counted for one record at a time."""
-
-    def __init__(self, file: TextIOWrapper) -> None:
-        self._file = file
-        self.begin(1)
-
-    def begin(self, line: int) -> None:
-        self.first = line
-        self._bytes = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._file.readline(MAX_RECORD_BYTES + 1)
-        if not line:
-            # Asked for more in the middle of a record: the reader is inside quotes.
-            if self._bytes:
-                raise BadData(f"line {self.first}: a quoted field begins here that is never closed")
-            raise StopIteration
-        self._bytes += len(line.encode())
-        if self._bytes > MAX_RECORD_BYTES:
-            raise BadData(
-                f"line {self.first}: the record that begins here is longer than "
-                f"{MAX_RECORD_BYTES >> 20} MiB, or a quoted field in it is never closed"
-            )
-        return line
+def check_quotes(path: Path) -> None:
+    """Raise `BadData` with the line of an opening quote that is never closed."""
+    with open_text(path) as file:
+        for _ in records(file):
+            pass
 
 
 def _check_bytes(path: Path) -> None:
-    """Raise `BadData` with the line of the first NUL byte or the first that is not UTF-8."""
+    """Raise `BadData` with the first line that has a NUL byte, is not UTF-8 or is too long."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    line = 1
+    line, line_bytes = 1, 0
     with path.open("rb") as file:
         while block := file.read(_READ_BYTES):
             if line == 1 and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -116,6 +98,10 @@ def _check_bytes(path: Path) -> None:
             except UnicodeDecodeError as error:
                 raise _not_utf8(line, block, pending, error) from None
             line += _newlines(block)
+            end = max(block.rfind(b"\n"), block.rfind(b"\r"))
+            line_bytes = line_bytes + len(block) if end < 0 else len(block) - end - 1
+            if line_bytes > MAX_RECORD_BYTES:
+                raise _too_long(line)
         try:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
@@ -127,6 +113,13 @@ def _not_utf8(line: int, block: bytes, pending: bytes, error: UnicodeDecodeError
     return BadData(
         f"line {line + _newlines(whole[: error.start])}: byte 0x{whole[error.start]:02x} is not UTF-8; "
         "save the file as UTF-8"
+    )
+
+
+def _too_long(line: int) -> BadData:
+    return BadData(
+        f"line {line}: the record that begins here is longer than {MAX_RECORD_BYTES >> 20} MiB, "
+        "or a quoted field in it is never closed"
     )
 
 

@@ -3,8 +3,8 @@
 Arrow parses a block into strings (in C++, ahead of us); `StringColumn` types them. A column's type must hold
 for the whole file, but mostly the first block tells: `CsvFile.batches` yields typed batches from the start,
 and only if a later block widens a column does it read on to the end without yielding, so as to know every
-type for sure, and raise `TypesWidened`. Its caller then drops what it wrote and iterates again, which is the
-last time. So a file is read once or, with a surprise in it, twice.
+type for sure, and raise `ReadAgain`. Blocks are small, since Arrow holds several; a record that is longer
+than one also leads to `ReadAgain`, with large blocks. So most files are read once, and none more than thrice.
 
 Accepted: UTF-8 with or without a byte order mark, comma, double quotes (doubled inside quotes), line ends of
 any kind, also inside quotes; blank lines are passed over. The first record names the columns.
@@ -26,9 +26,17 @@ from pyarrow import csv as arrow_csv
 from headrace.errors import BadData
 from headrace.specs.base import ColumnType
 from headrace.specs.task import MAX_LINE_BYTES
-from headrace_workers.engine.data.csv_errors import MAX_RECORD_BYTES, explain, line_of_row, records
+from headrace_workers.engine.data.csv_errors import (
+    MAX_RECORD_BYTES,
+    check_quotes,
+    explain,
+    line_of_row,
+    records,
+)
 from headrace_workers.engine.data.string_values import MISSING, DoesNotFit, StringColumn
 
+BLOCK_BYTES: Final = 1 << 20
+WIDE_BLOCK_BYTES: Final = 4 << 20
 MAX_COLUMNS_BYTES: Final = MAX_LINE_BYTES - (16 << 10)
 """What the job's result has room for: it lists the columns, some 4,500 of them with short names."""
 MAX_NAME: Final = 1000
@@ -37,8 +45,8 @@ _BYTES_PER_COLUMN: Final = len('{"name":"","type":"timestamp","nullable":false},
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 
 
-class TypesWidened(Exception):
-    """A later block needed a wider type than the batches before it had; the types are right now."""
+class ReadAgain(Exception):
+    """The batches so far must be dropped; with what has been learned since, the next will be right."""
 
 
 class CsvFile:
@@ -49,15 +57,16 @@ class CsvFile:
     """
 
     def __init__(
-        self, path: Path, types: Mapping[str, ColumnType], *, block_bytes: int = MAX_RECORD_BYTES
+        self, path: Path, types: Mapping[str, ColumnType], *, block_bytes: int | None = None
     ) -> None:
         """Read the header. Raises `BadData` when it is no header, or ``types`` does not fit it."""
         self._path = path
-        self._block_bytes = block_bytes
         self._bytes = path.stat().st_size
         self._bytes_read = 0
         names = _header(path)
         _check_types(types, names)
+        # Wide tables get larger blocks, since each column of each block has a cost of its own.
+        self._block_bytes = block_bytes or min(WIDE_BLOCK_BYTES, max(BLOCK_BYTES, len(names) << 11))
         self.columns = [StringColumn(name, types.get(name)) for name in names]
 
     @property
@@ -73,7 +82,7 @@ class CsvFile:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield all rows as batches of one schema.
 
-        Raises `TypesWidened` as the module says, and `BadData` with the line for what cannot be read or
+        Raises `ReadAgain` as the module says, and `BadData` with the line for what cannot be read or
         does not fit.
         """
         schema, widened = None, False
@@ -95,7 +104,7 @@ class CsvFile:
         if row == 0:
             raise BadData("the file has a header and no rows")
         if widened:
-            raise TypesWidened
+            raise ReadAgain
 
     def _strings(self) -> Iterator[pa.RecordBatch]:
         source = _Source(self._path)
@@ -105,13 +114,15 @@ class CsvFile:
                     self._bytes_read = source.bytes_read
                     yield batch
         except pa.ArrowInvalid as error:
+            if "straddling object" in str(error) and self._block_bytes < MAX_RECORD_BYTES:
+                self._block_bytes = MAX_RECORD_BYTES
+                raise ReadAgain from None
             raise self._explained(str(error)) from None
         except _NulByte:
             raise self._explained("it holds a NUL byte") from None
         # An opening quote that is never closed swallows the rest of the file without an error.
         if source.quotes % 2:
-            for _ in records(self._path):
-                pass
+            check_quotes(self._path)
 
     def _open(self, source: _Source) -> arrow_csv.CSVStreamingReader:
         names = [c.name for c in self.columns]
@@ -165,8 +176,9 @@ class _Source(io.RawIOBase):
 
 def _header(path: Path) -> list[str]:
     """Return the names in the first record of ``path``. Raises `BadData` with what is wrong with them."""
-    with closing(records(path)) as found:
-        first = next(found, None)
+    with path.open("rb") as file:
+        start = file.read(MAX_RECORD_BYTES)
+    first = next(records(io.StringIO(start.decode("utf-8-sig", "replace"), newline="")), None)
     if first is None:
         raise BadData("the file is empty; its first line should name the columns")
     line, names = first

@@ -8,21 +8,19 @@ from __future__ import annotations
 import json
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from headrace.errors import BadData
 from headrace.specs.jobs import IngestSpec
 from headrace.specs.task import Done, Task
 from headrace_workers.engine.context import Context
-from headrace_workers.engine.data.csv_files import CsvFile, TypesWidened
+from headrace_workers.engine.data.csv_files import CsvFile, ReadAgain
 from headrace_workers.engine.data.image_zip import ImageZip
 from headrace_workers.engine.data.parquet_files import ParquetFile
 from headrace_workers.engine.data.profile import Profile
 from headrace_workers.engine.data.sample_rows import SampleRows
 
 DATA, PROFILE, ROWS = "data.parquet", "profile.json", "rows.json"
-FIRST_READING: Final = 0.9
-"""The share of a first reading in the progress; the rest is for a second one, should it be needed."""
 
 
 def run(task: Task, context: Context) -> Done:
@@ -37,10 +35,13 @@ def run(task: Task, context: Context) -> Done:
         source = ImageZip(path, spec.types)
     else:
         raise BadData(f"files of type {spec.media_type!r} are not read; send text/csv or application/zip")
-    try:
-        profile, sample = _write(source, context, "reading", 0.0, FIRST_READING)
-    except TypesWidened:
-        profile, sample = _write(source, context, "reading again with wider types", FIRST_READING, 1.0)
+    reading = 0
+    while True:
+        try:
+            profile, sample = _write(source, context, reading)
+            break
+        except ReadAgain:
+            reading += 1
     columns = profile.columns(source.types)
     _write_json(context.out / PROFILE, profile.as_json(columns))
     _write_json(context.out / ROWS, sample.as_json())
@@ -51,10 +52,14 @@ def run(task: Task, context: Context) -> Done:
     )
 
 
-def _write(
-    source: CsvFile | ImageZip, context: Context, doing: str, start: float, end: float
-) -> tuple[Profile, SampleRows]:
-    """Write all rows of ``source``; return what was learned of them on the way."""
+def _write(source: CsvFile | ImageZip, context: Context, reading: int) -> tuple[Profile, SampleRows]:
+    """Write all rows of ``source``; return what was learned of them on the way.
+
+    Raises `ReadAgain` when that must be done once more.
+    """
+    doing = "reading again" if reading else "reading"
+    # A first reading goes up to 0.9, a second one, should it be needed, up to 0.99.
+    start, share = 1 - 0.1**reading, 0.9 * 0.1**reading
     batches = source.batches()
     first = next(batches)
     profile, sample = Profile(first.schema), SampleRows()
@@ -63,7 +68,7 @@ def _write(
             file.write(batch)
             profile.update(batch)
             sample.update(batch)
-            context.progress(start + (end - start) * source.fraction, f"{doing}: {profile.rows} rows")
+            context.progress(start + share * source.fraction, f"{doing}: {profile.rows} rows")
     return profile, sample
 
 
