@@ -4,7 +4,8 @@ PostgreSQL, each time on a schema of its own, freshly migrated."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,13 +40,29 @@ def postgresql_template(postgresql_server: str) -> Iterator[str]:
         yield url.rpartition("/")[2]
 
 
+MakeDatabase = Callable[[str], AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def make_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MakeDatabase:
+    """Make a migrated, empty database of a kind (``sqlite`` or ``postgresql``), for as long as a ``with``."""
+
+    @contextmanager
+    def make(kind: str) -> Iterator[str]:
+        if kind == "sqlite":
+            folder = tmp_path_factory.mktemp("database")
+            yield f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), folder)}"
+            shutil.rmtree(folder)
+        else:
+            template = request.getfixturevalue("postgresql_template")
+            with new_database(request.getfixturevalue("postgresql_server"), template) as url:
+                yield url
+
+    return make
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest, make_database: MakeDatabase) -> Iterator[str]:
     """A migrated, empty database of the test's own."""
-    if request.param == "sqlite":
-        copy = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "headrace.db")
-        yield f"sqlite:///{copy}"
-    else:
-        template = request.getfixturevalue("postgresql_template")
-        with new_database(request.getfixturevalue("postgresql_server"), template) as url:
-            yield url
+    with make_database(request.param) as url:
+        yield url

@@ -1,174 +1,81 @@
-"""The API over a real database and artifact store, called in this process."""
+"""The API for a test, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
+from contract.api import NOW, Api
 from werkzeug.test import TestResponse
 
 from headrace.access import service as access
-from headrace.artifacts import service as artifacts
-from headrace.artifacts.store import Stored
 from headrace.config import Settings
-from headrace.datasets import service as datasets
-from headrace.datasets.tables import DatasetVersion
-from headrace.db import new_id
-from headrace.jobs.tables import Job
-from headrace.registry.tables import Model, ModelVersion
 from headrace_web.app import create_app
 from headrace_web.calls import Parts
 
-NOW = datetime(2027, 1, 2, 3, 4, 5, tzinfo=UTC)
-COLUMNS = [
-    {"name": "id", "type": "integer", "nullable": False},
-    {"name": "x", "type": "number", "nullable": True},
-    {"name": "label", "type": "category", "nullable": False},
+KEYS = [
+    ("viewer", "default", "viewer"),
+    ("submitter", "default", "submitter"),
+    ("maintainer", "default", "maintainer"),
+    ("admin", "default", "admin"),
+    ("other", "other", "maintainer"),
 ]
-TRAIN = {"model": "iris", "dataset": "iris", "algorithm": "mlp", "target": "label"}
-"""A train spec that is right for the dataset that `Api.ready_dataset` makes."""
 
 
-@dataclass
-class Api:
-    """The API as one key sees it; `as_key` gives it to another."""
-
-    client: FlaskClient
-    parts: Parts
-    key: str | None
-    keys: dict[str, str] = field(default_factory=dict)
-
-    def as_key(self, key: str | None) -> Api:
-        """Return the API with ``key``: a role, ``other`` (a maintainer of another project), or a key."""
-        return Api(self.client, self.parts, self.keys.get(key or "", key), self.keys)
-
-    def call(self, method: str, path: str, **options: Any) -> TestResponse:
-        headers = dict(options.pop("headers", {}))
-        if self.key is not None:
-            headers.setdefault("Authorization", f"Bearer {self.key}")
-        path = path if path.startswith("/") else f"/api/v1/{path}"
-        return self.client.open(path, method=method, headers=headers, **options)
-
-    def get(self, path: str, **options: Any) -> TestResponse:
-        return self.call("GET", path, **options)
-
-    def post(self, path: str, **options: Any) -> TestResponse:
-        return self.call("POST", path, **options)
-
-    def submit(self, spec: dict[str, Any] | None = None, **options: Any) -> TestResponse:
-        headers = options.pop("headers", {})
-        body = {"kind": "train", "spec": TRAIN if spec is None else spec} | options
-        return self.post("jobs", json=body, headers=headers)
-
-    def upload(self, name: str, content: bytes = b"id,x,label\n1,2.5,a\n", **options: Any) -> TestResponse:
-        query = "?" + options.pop("query") if "query" in options else ""
-        return self.post(
-            f"datasets/{name}/versions{query}", data=content, **({"content_type": "text/csv"} | options)
-        )
-
-    def store(self, content: bytes) -> Stored:
-        with self.parts.store.stage() as stage:
-            stage.write(content)
-            return stage.commit()
-
-    def ready_dataset(self, name: str = "iris") -> int:
-        """Upload a file and do what its ingest would do. Return the version."""
-        answer = self.upload(name)
-        assert answer.status_code in (200, 202), answer.text
-        version = answer.json["version"]
-        files = {"data": self.store(b"parquet"), "profile": self.store(b'{"columns":{}}')}
-        with self.parts.database.transaction() as session:
-            project = session.get_one(Job, answer.json["job"]).project
-            row: DatasetVersion = datasets.version(session, project, name, version)
-            row.rows, row.columns = 1, COLUMNS
-            artifacts.attach(session, project=project, owner=row.id, files=files, now=NOW)
-        return version
-
-    def model_version(self, name: str = "iris", **metrics: float) -> int:
-        """Register a version of a model as if a train job had, on the newest version of dataset ``iris``."""
-        answer = self.submit(TRAIN | {"model": name})
-        assert answer.status_code == 202, answer.text
-        package, evaluation = self.store(b"package " * 100), self.store(b'{"metrics":{}}')
-        with self.parts.database.transaction() as session:
-            job = session.get_one(Job, answer.json["id"])
-            model = session.query(Model).filter_by(project=job.project, name=name).one_or_none()
-            if model is None:
-                model = Model(
-                    id=new_id("mdl"), project=job.project, name=name, created_at=NOW, last_version=0
-                )
-                session.add(model)
-            model.last_version += 1
-            dataset = datasets.resolve(session, job.project, "iris", "spec")[1]
-            row = ModelVersion(
-                id=new_id("mdv"),
-                model=model.id,
-                version=model.last_version,
-                job=job.id,
-                created_at=NOW,
-                algorithm="mlp",
-                params=job.spec["params"],
-                task="classification",
-                metrics=metrics or {"accuracy": 0.9},
-                signature={"inputs": [], "outputs": []},
-                dataset_version=dataset.id,
-                lineage={"spec": job.spec},
-                weights_digest="sha256:" + "0" * 64,
-                digest=package.digest,
-                size_bytes=package.size_bytes,
-            )
-            session.add(row)
-            session.flush()
-            files = {"package": package, "evaluation": evaluation}
-            artifacts.attach(session, project=job.project, owner=row.id, files=files, now=NOW)
-        return row.version
-
-
-@pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
-    return Settings.load(
+@contextmanager
+def _open(database_url: str, folder: Path) -> Iterator[Api]:
+    settings = Settings.load(
         {},
-        data=tmp_path / "data",
+        data=folder / "data",
         database_url=database_url,
-        # Nobody is there: no request may notice.
-        broker_url=f"redis+socket://{tmp_path}/nobody.sock",
+        broker_url="memory://",
         max_body_bytes=200_000,
         max_upload_bytes=1_000_000,
     )
-
-
-@pytest.fixture
-def now() -> datetime:
-    return NOW
-
-
-@pytest.fixture
-def api(settings: Settings, now: datetime) -> Iterator[Api]:
-    """The API for a maintainer of the project ``default``; there is also a project ``other``."""
-    app = create_app(settings, clock=lambda: now)
+    app = create_app(settings, clock=lambda: NOW)
     parts = Parts.of(app)
     keys = {}
     with parts.database.transaction() as session:
-        for name, project, role in [
-            ("viewer", "default", "viewer"),
-            ("submitter", "default", "submitter"),
-            ("maintainer", "default", "maintainer"),
-            ("admin", "default", "admin"),
-            ("other", "other", "maintainer"),
-        ]:
-            _, keys[name] = access.create_key(session, project=project, role=role, name=name, now=now)
+        for name, project, role in KEYS:
+            _, keys[name] = access.create_key(session, project=project, role=role, name=name, now=NOW)
     yield Api(app.test_client(), parts, keys["maintainer"], keys)
     parts.close()
 
 
 @pytest.fixture
+def api(database_url: str, tmp_path: Path) -> Iterator[Api]:
+    """The API for a maintainer of the project ``default``; there is also a project ``other``."""
+    with _open(database_url, tmp_path) as api:
+        yield api
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_api(
+    request: pytest.FixtureRequest,
+    make_database: Callable[[str], AbstractContextManager[str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Api]:
+    """One API for all tests of a module that leave nothing behind, with a dataset that is ready."""
+    with make_database(request.param) as url, _open(url, tmp_path_factory.mktemp("api")) as api:
+        api.ready_dataset()
+        yield api
+
+
+@pytest.fixture
+def untouched(shared_api: Api) -> Iterator[Api]:
+    """The shared API, checked to be the same after the test."""
+    before = shared_api.footprint()
+    yield shared_api
+    assert shared_api.footprint() == before
+
+
+@pytest.fixture
 def problem() -> Callable[..., dict[str, Any]]:
-    """Check that an answer is a problem of a status, and return it."""
+    """Check that an answer is a problem of a status, with an error at a ``loc``, and return it."""
 
     def check(answer: TestResponse, status: int, *loc: str | int) -> dict[str, Any]:
         assert answer.status_code == status, answer.text

@@ -155,8 +155,12 @@ def upload(call: Call, name: str, query: UploadQuery) -> Response:
     types = query.column_types()
     announced = _announced_digest()
     with call.parts.store.stage() as stage:
+        empty = True
         for piece in body.stream(request, call.parts.settings.max_upload_bytes, chunk=CHUNK_BYTES):
             stage.write(piece)
+            empty = False
+        if empty:
+            raise Malformed("The body is empty.")
         commit = functools.cache(stage.commit)
         digest = stage.digest()
         if announced is not None and digest != announced:
