@@ -42,10 +42,11 @@ def headrace_up(*, slots: int, **settings: str) -> Iterator[tuple[Client, Path, 
             up.wait(30)
 
 
-def succeeded(job: Any) -> Any:
-    """Return ``job``, which has ended. Raises SystemExit with its error when it did not succeed."""
+def succeed(client: Client, id: str) -> Any:
+    """Wait until a job has ended and return it. Raises SystemExit with its log when it did not succeed."""
+    job = client.wait(id, timeout_s=1800)
     if job["state"] != "succeeded":
-        raise SystemExit(f"{job['id']} has {job['state']}: {job['error']}")
+        raise SystemExit(f"{id} has {job['state']}: {job['error']}\n{client.logs(id)[-4000:]}")
     return job
 
 
@@ -65,7 +66,7 @@ def warm_up(client: Client) -> None:
         "target": "species",
         "params": {"epochs": 1},
     }
-    succeeded(client.wait(client.submit("train", spec)["id"], timeout_s=300))
+    succeed(client, client.submit("train", spec)["id"])
 
 
 def _client(up: subprocess.Popen[bytes], environment: dict[str, str], log: Path) -> Client:

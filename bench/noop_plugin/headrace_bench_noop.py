@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Noop(Learner):
     """Always predicts the same; reports when its code began to run."""
 
-    Params = Params
+    params_class = Params
 
     def fit(self, training: Rows, validation: Rows | None, monitor: Monitor) -> None:
         """Report the time, in seconds since 1970."""
