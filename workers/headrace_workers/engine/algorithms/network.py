@@ -65,8 +65,11 @@ class Network(Learner):
     @classmethod
     def load(cls, folder: Path, params: Params, problem: Problem) -> Network:
         """Return the network that `save` wrote, able to predict."""
+        from headrace_workers.engine.training import determinism
         from headrace_workers.engine.training.keras_file import load
 
+        # Loading runs operations, after which the number of threads can no longer be set.
+        determinism.configure(problem.threads, deterministic=problem.deterministic)
         return cls(params, problem, load(folder / MODEL_FILE))
 
     def state(self) -> State:
