@@ -31,15 +31,24 @@ def claim(
     """Give the best claimable job of ``queues`` and ``lane`` to ``worker``; None when there is none."""
     if is_postgresql(session):
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CLAIM_LOCK})
-    job = _best(session, queues, lane, now)
-    if job is None:
-        return None
+    job = None
+    while job is None:
+        job_id = _best(session, queues, lane, now)
+        if job_id is None:
+            return None
+        # Locked by itself, and looked at again: a cancel may have come between. Then the next one is due.
+        job = session.scalar(
+            select(Job)
+            .where(Job.id == job_id, Job.state == State.QUEUED)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
     project = session.get_one(Project, job.project, with_for_update={"key_share": True})
     project.last_started_at = now
     return transitions.start(session, job, worker=worker, now=now, lease_s=lease_s)
 
 
-def _best(session: Session, queues: Sequence[str], lane: str, now: datetime) -> Job | None:
+def _best(session: Session, queues: Sequence[str], lane: str, now: datetime) -> str | None:
     running = (
         select(func.count()).where(Job.project == Project.name, Job.state == State.RUNNING).scalar_subquery()
     )
@@ -59,7 +68,7 @@ def _best(session: Session, queues: Sequence[str], lane: str, now: datetime) -> 
     )
     candidates = select(first.label("id"), Project, running.label("running")).subquery()
     best = (
-        select(Job)
+        select(Job.id)
         .join(candidates, Job.id == candidates.c.id)
         .where(or_(candidates.c.max_running.is_(None), candidates.c.running < candidates.c.max_running))
         .order_by(
@@ -70,13 +79,4 @@ def _best(session: Session, queues: Sequence[str], lane: str, now: datetime) -> 
         )
         .limit(1)
     )
-    job_id = session.scalar(best.with_only_columns(Job.id))
-    if job_id is None:
-        return None
-    # Locked by itself, and looked at again: a cancel may have come between.
-    return session.scalar(
-        select(Job)
-        .where(Job.id == job_id, Job.state == State.QUEUED)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
+    return session.scalar(best)
