@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, select
@@ -22,7 +22,7 @@ from headrace.jobs import service, transitions, workers
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
 
-_BATCH = 500
+_BATCH = 200
 _log = logging.getLogger(__name__)
 
 
@@ -39,7 +39,9 @@ def tick(db: Database, *, backoff: transitions.Backoff, now: datetime | None = N
         service.advance_waiting(session, job, moment)
 
     _each(db, take_back, Job.state == State.RUNNING, Job.lease_expires_at < now)
-    _each(db, advance, Job.state == State.WAITING)
+    # Again while one has moved: the next in its chain may follow.
+    while _each(db, advance, Job.state == State.WAITING, pick=service.unblocked):
+        pass
     with db.transaction() as session:
         idempotency.purge(session, now)
         workers.forget(session, now)
@@ -58,13 +60,44 @@ def run(settings: Settings, stop: threading.Event) -> None:
     db.close()
 
 
-def _each(db: Database, act: Callable[[Session, Job], None], *conditions: ColumnElement[bool]) -> None:
-    with db.read() as session:
-        ids = session.scalars(select(Job.id).where(*conditions).order_by(Job.id).limit(_BATCH)).all()
-    for job_id in ids:
+def _all(_session: Session, jobs: Sequence[tuple[str, list[str]]]) -> list[str]:
+    return [job_id for job_id, _ in jobs]
+
+
+def _each(
+    db: Database,
+    act: Callable[[Session, Job], None],
+    *conditions: ColumnElement[bool],
+    pick: Callable[[Session, Sequence[tuple[str, list[str]]]], list[str]] = _all,
+) -> bool:
+    """Do ``act`` to every job that meets ``conditions`` and that ``pick`` leaves of their ids and
+    dependencies; return whether it was done to any."""
+    acted, after = False, ""
+    while True:
+        with db.read() as session:
+            query = select(Job.id, Job.depends_on).where(Job.id > after, *conditions)
+            page = session.execute(query.order_by(Job.id).limit(_BATCH)).all()
+            picked = pick(session, page)
+        for job_id in picked:
+            acted |= _one(db, act, job_id, *conditions)
+        if len(page) < _BATCH:
+            return acted
+        after = page[-1][0]
+
+
+def _one(
+    db: Database, act: Callable[[Session, Job], None], job_id: str, *conditions: ColumnElement[bool]
+) -> bool:
+    try:
         with db.transaction() as session:
             job = session.scalar(
                 select(Job).where(Job.id == job_id, *conditions).with_for_update(skip_locked=True)
             )
             if job is not None:
                 act(session, job)
+            return job is not None
+    except AWAY:
+        raise
+    except Exception:  # a bug that one job brings to light must not hold up the others
+        _log.exception("%s could not be moved on", job_id)
+        return False

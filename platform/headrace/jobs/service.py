@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -94,6 +95,20 @@ def retry(session: Session, *, project: str, job_id: str, created_by: str | None
         }
     )
     return submit(session, project=project, request=request, created_by=created_by, now=now, retry_of=old.id)
+
+
+def unblocked(session: Session, waiting: Sequence[tuple[str, list[str]]]) -> list[str]:
+    """Return which of ``waiting`` (id, ids of its dependencies) `advance_waiting` would move on."""
+    needed = {dependency for _, depends_on in waiting for dependency in depends_on}
+    rows = session.execute(select(Job.id, Job.state).where(Job.id.in_(needed)))
+    states = {job_id: State(state) for job_id, state in rows}
+    ended_badly = {State.FAILED, State.CANCELLED}
+    return [
+        job_id
+        for job_id, depends_on in waiting
+        if (found := {states[dependency] for dependency in depends_on}) & ended_badly
+        or found == {State.SUCCEEDED}
+    ]
 
 
 def advance_waiting(session: Session, job: Job, now: datetime) -> None:
