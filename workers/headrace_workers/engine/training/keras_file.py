@@ -25,10 +25,13 @@ def save(model: Any, path: Path) -> None:
     with zipfile.ZipFile(draft) as source:
         members = {name: source.read(name) for name in source.namelist()}
     draft.unlink()
+    # Two equal models differ in the time, and in the memory addresses by which layers share objects.
     metadata = json.loads(members["metadata.json"])
-    # The only thing in the file that differs between two equal models.
     del metadata["date_saved"]
     members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
+    config = json.loads(members["config.json"])
+    _renumber(config, {})
+    members["config.json"] = json.dumps(config).encode()
     archive.write(path, members)
 
 
@@ -66,3 +69,14 @@ def check_config(config: Any) -> None:
     elif isinstance(config, list):
         for value in config:
             check_config(value)
+
+
+def _renumber(config: Any, numbers: dict[int, int]) -> None:
+    if isinstance(config, dict):
+        if "shared_object_id" in config:
+            config["shared_object_id"] = numbers.setdefault(config["shared_object_id"], len(numbers))
+        for value in config.values():
+            _renumber(value, numbers)
+    elif isinstance(config, list):
+        for value in config:
+            _renumber(value, numbers)

@@ -1,0 +1,32 @@
+"""Models that many tests look at, trained once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sklearn import datasets
+
+import learning
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> learning.Data:
+    return learning.digits(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="session")
+def cnn(tmp_path_factory: pytest.TempPathFactory, digits: learning.Data) -> learning.Ran:
+    return learning.train(tmp_path_factory.mktemp("cnn"), digits, "cnn", "label")
+
+
+@pytest.fixture(scope="session")
+def iris(tmp_path_factory: pytest.TempPathFactory) -> learning.Data:
+    return learning.table(tmp_path_factory.mktemp("iris"), datasets.load_iris(), "category", classes=True)
+
+
+@pytest.fixture(scope="session")
+def forest(tmp_path_factory: pytest.TempPathFactory, iris: learning.Data) -> learning.Ran:
+    """A small model that needs no TensorFlow."""
+    folder: Path = tmp_path_factory.mktemp("forest")
+    return learning.train(folder, iris, "random_forest", params={"trees": 20})
