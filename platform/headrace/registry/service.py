@@ -14,7 +14,7 @@ from headrace.access.tables import Project
 from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import Stored
 from headrace.datasets.tables import DatasetVersion
-from headrace.db import new_id
+from headrace.db import MAX_INTEGER, new_id
 from headrace.errors import Conflict, Invalid, NotFound
 from headrace.jobs.tables import Job
 from headrace.paging import Page, newest_first
@@ -106,11 +106,10 @@ def versions(
 
 def version(session: Session, project: str, name: str, number: int) -> ModelVersion:
     """Return one version. Raises `NotFound`."""
-    found = session.scalar(
-        select(ModelVersion).where(
-            ModelVersion.model == model(session, project, name).id, ModelVersion.version == number
-        )
+    query = select(ModelVersion).where(
+        ModelVersion.model == model(session, project, name).id, ModelVersion.version == number
     )
+    found = session.scalar(query) if number <= MAX_INTEGER else None
     if found is None:
         raise NotFound(f"model {name!r} has no version {number}")
     return found
@@ -167,19 +166,19 @@ def aliases_of(session: Session, model: Model) -> dict[str, int]:
         .where(ModelAlias.model == model.id)
         .order_by(ModelAlias.alias)
     )
-    return dict(row.tuple() for row in rows)
+    return {alias: version for alias, version in rows}
 
 
 def set_alias(
     session: Session, project: str, name: str, alias: str, number: int, *, by: str | None, now: datetime
 ) -> None:
     """Point ``alias`` at a version, in one step. Raises `NotFound`, or `Invalid` for a bad alias."""
-    if not re.match(NAME_PATTERN, alias) or alias.isdecimal():
+    if not re.fullmatch(NAME_PATTERN, alias) or alias.isdecimal():
         raise Invalid.field(
             "path", "alias", msg=f"{alias[:100]!r} should match {NAME_PATTERN} and be no number"
         )
+    _lock(session, project, name)
     chosen = version(session, project, name, number)
-    session.get_one(Model, chosen.model, with_for_update={"key_share": True})
     row = session.get(ModelAlias, (chosen.model, alias))
     if row is None:
         session.add(ModelAlias(model=chosen.model, alias=alias, version=chosen.id, moved_at=now))
@@ -192,8 +191,8 @@ def delete_alias(
     session: Session, project: str, name: str, alias: str, *, by: str | None, now: datetime
 ) -> None:
     """Take an alias away. Raises `NotFound`."""
-    found = model(session, project, name)
-    row = session.get(ModelAlias, (found.id, alias), with_for_update=True)
+    found = _lock(session, project, name)
+    row = session.get(ModelAlias, (found.id, alias))
     if row is None:
         raise NotFound(f"model {name!r} has no alias {alias[:100]!r}")
     session.delete(row)
@@ -212,8 +211,8 @@ def alias_history(session: Session, project: str, name: str, alias: str) -> Sequ
 
 def delete_version(session: Session, project: str, name: str, number: int) -> None:
     """Delete a version. Raises `NotFound`, or `Conflict` while an alias points at it."""
+    _lock(session, project, name)
     found = version(session, project, name, number)
-    session.get_one(Model, found.model, with_for_update={"key_share": True})
     pointing = session.scalars(select(ModelAlias.alias).where(ModelAlias.version == found.id)).all()
     if pointing:
         raise Conflict(f"{name}@{number} is {', '.join(pointing)}; move the alias first")
@@ -229,6 +228,13 @@ def _moved(
         AliasMove(id=new_id("mov"), model=model_id, alias=alias, version=number, moved_at=now, moved_by=by)
     )
     session.flush()
+
+
+def _lock(session: Session, project: str, name: str) -> Model:
+    """Return the model, locked before its versions and aliases are looked at: they change one at a time."""
+    found = model(session, project, name)
+    session.refresh(found, with_for_update={"key_share": True})
+    return found
 
 
 def _find(session: Session, project: str, name: str) -> Model | None:
