@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from services import new_database, postgresql, redis_server
 
 from headrace import db
+from services import new_database, postgresql, redis_server
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,11 @@ class Api:
         answer = self.upload(name)
         assert answer.status_code in (200, 202), answer.text
         version = answer.json["version"]
-        files = {"data": self.store(b"parquet"), "profile": self.store(b'{"columns":{}}')}
+        files = {
+            "data": self.store(b"parquet"),
+            "profile": self.store(b'{"columns":{}}'),
+            "rows": self.store(b'{"columns":["id"],"rows":[{"id":1},{"id":2},{"id":3}]}'),
+        }
         with self.parts.database.transaction() as session:
             project = session.get_one(Job, answer.json["job"]).project
             row: DatasetVersion = datasets.version(session, project, name, version)

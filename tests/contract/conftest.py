@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract.api import NOW, Api
 from werkzeug.test import TestResponse
 
+from contract.api import NOW, Api
 from headrace.access import service as access
 from headrace.config import Settings
 from headrace_web.app import create_app

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from contract.api import NOW, TRAIN, Api
 
+from contract.api import NOW, TRAIN, Api
 from headrace.access import service as access
 from headrace_web.api import all_routes
 from headrace_web.routes import Routes
@@ -104,7 +104,9 @@ def test_nothing_of_another_project_is_there(api: Api, problem: Problem) -> None
     filled = {"job": job, "key": key, "name": "iris", "version": "1", "alias": "champion"}
     seen = 0
     for route in all_routes():
-        owned = route.path.startswith(("/api/v1/jobs/", "/api/v1/datasets/", "/api/v1/models/", "/api/v1/keys/"))
+        owned = route.path.startswith(
+            ("/api/v1/jobs/", "/api/v1/datasets/", "/api/v1/models/", "/api/v1/keys/")
+        )
         if not owned or route.consumes:
             continue
         path = re.sub(r"<\w+:(\w+)>", lambda match: filled[match[1]], route.path)
@@ -168,7 +170,9 @@ def test_nobody_gives_more_than_they_have(api: Api, problem: Problem) -> None:
     problem(api.post("keys", json={"role": "viewer", "project": "new"}), 403)
     problem(api.call("DELETE", f"keys/{admin_key}"), 403)
     problem(api.post("keys", json={"role": "owner"}), 422, "role")
-    problem(api.post("keys", json={"role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}), 422, "expires_at")
+    problem(
+        api.post("keys", json={"role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}), 422, "expires_at"
+    )
     problem(api.post("keys", json={"role": "viewer", "expires_at": "2030-01-01"}), 422, "expires_at")
     assert api.footprint() == before
     made = api.as_key("admin").post("keys", json={"role": "maintainer", "project": "new"})
@@ -177,7 +181,14 @@ def test_nobody_gives_more_than_they_have(api: Api, problem: Problem) -> None:
 
 
 def test_only_known_hosts_are_answered(api: Api, problem: Problem) -> None:
-    for host in ("evil.example", "evil.example:8700", "127.0.0.1.evil.example", "", "[", "localhost@evil.example"):
+    for host in (
+        "evil.example",
+        "evil.example:8700",
+        "127.0.0.1.evil.example",
+        "",
+        "[",
+        "localhost@evil.example",
+    ):
         problem(api.get("jobs", headers={"Host": host}), 400)
         problem(api.get("/docs", headers={"Host": host}), 400)
     for host in ("localhost", "LOCALHOST:8700", "127.0.0.1:1", "[::1]:8700"):

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from contract.api import TRAIN, Api
 
+from contract.api import TRAIN, Api
 from headrace.jobs import transitions
 from headrace.jobs.tables import Job
 
@@ -192,7 +192,9 @@ def test_a_model_or_version_that_is_not_there(untouched: Api, problem: Problem) 
 
 def test_a_dataset_of_another_project(untouched: Api, problem: Problem) -> None:
     said = problem(untouched.as_key("other").submit(), 422, "spec", "dataset")
-    nothing = problem(untouched.as_key("other").submit(TRAIN | {"dataset": "nothing"}), 422, "spec", "dataset")
+    nothing = problem(
+        untouched.as_key("other").submit(TRAIN | {"dataset": "nothing"}), 422, "spec", "dataset"
+    )
     assert said["detail"].replace("iris", "nothing") == nothing["detail"]
 
 
@@ -229,13 +231,18 @@ def test_a_body_where_none_is_wanted(untouched: Api, problem: Problem) -> None:
     problem(untouched.post("jobs/job_0/cancel", json={}), 404)
 
 
-@pytest.mark.parametrize("path", ["/nope", "/api", "/api/v1/jobs/", "/api/v1//jobs", "/api/v1/jobs/%00", "/static/x"])
+@pytest.mark.parametrize(
+    "path", ["/nope", "/api", "/api/v1/jobs/", "/api/v1//jobs", "/api/v1/jobs/%00", "/static/x"]
+)
 def test_an_unknown_path(untouched: Api, problem: Problem, path: str) -> None:
     problem(untouched.get(path), 404)
 
 
 def test_a_wrong_method(untouched: Api, problem: Problem) -> None:
-    for path, allowed in [("jobs", {"GET", "HEAD", "OPTIONS", "POST"}), ("jobs/job_0/cancel", {"POST", "OPTIONS"})]:
+    for path, allowed in [
+        ("jobs", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("jobs/job_0/cancel", {"POST", "OPTIONS"}),
+    ]:
         answer = untouched.call("PATCH", path)
         problem(answer, 405)
         assert set(answer.headers["Allow"].split(", ")) == allowed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -11,6 +12,8 @@ from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import dump_options_header
 
 from headrace.artifacts.store import CHUNK_BYTES, Store, Stored, read_verified
+
+_ONE_RANGE = re.compile(r"bytes=(?=-?[0-9])([0-9]{0,18})-([0-9]{0,18})")
 
 
 def send(store: Store, stored: Stored, *, media_type: str, filename: str | None = None) -> Response:
@@ -46,18 +49,28 @@ def send(store: Store, stored: Stored, *, media_type: str, filename: str | None 
 
 
 def _range(stored: Stored) -> tuple[int, int] | None:
-    """Return the first byte and the one after the last, or None for the whole."""
-    wanted = request.range
-    if wanted is None or request.method != "GET" or wanted.units != "bytes" or len(wanted.ranges) != 1:
+    """Return the first byte and the one after the last, or None for the whole.
+
+    Not werkzeug's: that refuses a suffix longer than the file, which RFC 9110 (14.1.2) says is the whole.
+    """
+    match = _ONE_RANGE.fullmatch(request.headers.get("Range", "").strip())
+    if match is None or request.method != "GET":
         return None
     if request.headers.get("If-Range") not in (None, f'"{stored.digest}"'):
         return None
-    part = wanted.range_for_length(stored.size_bytes)
-    if part is None:
+    first, last = match.groups()
+    size = stored.size_bytes
+    if first and last and int(last) < int(first):
+        return None
+    if first:
+        start, stop = int(first), min(size, int(last) + 1) if last else size
+    else:
+        start, stop = max(0, size - int(last)), size
+    if start >= size:
         raise RequestedRangeNotSatisfiable(
-            stored.size_bytes, description=f"There are {stored.size_bytes} bytes, and none in that range."
+            size, description=f"The file has {size} bytes, none in that range."
         )
-    return part
+    return start, stop
 
 
 def _verified(store: Store, digest: str) -> Iterator[bytes]:

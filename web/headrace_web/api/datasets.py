@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from headrace.artifacts import service as artifacts
-from headrace.artifacts.store import CHUNK_BYTES, Stored
+from headrace.artifacts.store import CHUNK_BYTES, Stored, read_verified
 from headrace.datasets import service as datasets
 from headrace.datasets.tables import Dataset as DatasetRow
 from headrace.datasets.tables import DatasetVersion as VersionRow
@@ -57,6 +57,13 @@ class DatasetVersion(BaseModel):
     rows: int | None
     columns: list[Column] | None
     error: dict[str, Any] | None
+
+
+class Rows(BaseModel):
+    """The first rows: long text is cut short, an image is shown by its size and a thumbnail."""
+
+    columns: list[str]
+    rows: list[dict[str, Any]]
 
 
 class UploadQuery(Query):
@@ -214,6 +221,22 @@ def profile(call: Call, name: str, version: int) -> Response:
     with call.parts.database.read() as session:
         stored = _made_of(session, call, name, version, "profile")
     return downloads.send(call.parts.store, stored, media_type="application/json")
+
+
+@routes.route(
+    "GET",
+    "/<name:name>/versions/<version:version>/rows",
+    role="viewer",
+    query=RowsQuery,
+    returns=Rows,
+    problems=[409],
+)
+def rows(call: Call, name: str, version: int, query: RowsQuery) -> Rows:
+    """Show the first rows, as the ingest kept them."""
+    with call.parts.database.read() as session:
+        stored = _made_of(session, call, name, version, "rows")
+    kept = Rows.model_validate_json(b"".join(read_verified(call.parts.store, stored.digest)))
+    return Rows(columns=kept.columns, rows=kept.rows[: query.limit])
 
 
 @routes.route(
