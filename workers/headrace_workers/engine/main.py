@@ -91,7 +91,7 @@ def _outcome(scratch: Path, send: Callable[[BaseModel], None]) -> Done | Failed:
         traceback.print_exc()
         sys.stderr.flush()
         if _is_exhaustion(error):
-            return _failed(OutOfResources(f"Memory or disk ran out: {error or type(error).__name__}"))
+            return _failed(OutOfResources(f"Memory or disk ran out: {_reason(error)}."))
         return Failed(
             error="InternalError",
             message=f"An unexpected {type(error).__name__} ended the job; the job's log says where.",
@@ -123,6 +123,11 @@ def _failed(error: JobError) -> Failed:
     # A message may quote the user's bytes; JSON and the database refuse NUL and lone surrogates.
     message = error.detail.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
     return Failed(error=type(error).__name__, message=message[:MAX_MESSAGE], retryable=error.retryable)
+
+
+def _reason(error: Exception) -> str:
+    # Of an OSError not the whole text, which has paths of this machine.
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
 
 def _is_exhaustion(error: Exception) -> bool:

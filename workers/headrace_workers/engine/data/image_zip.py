@@ -129,7 +129,13 @@ class ImageZip:
 
 
 class _BoundedFile(io.FileIO):
-    """A file that refuses to be read in large pieces, as a forged list of members would have it."""
+    """A file that refuses to be read in large pieces, or outside of itself, as forged figures would have it."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError:
+            raise zipfile.BadZipFile("a position in it lies outside of the file") from None
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:

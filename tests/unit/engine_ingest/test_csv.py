@@ -1,0 +1,260 @@
+import csv
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headrace_workers.engine.data import csv_files
+from headrace_workers.engine.data.string_values import MISSING
+
+
+def test_types_and_values(ingest: Any) -> None:
+    found = ingest(
+        "n,i,b,c,t,when\n"
+        "1.5,1,true,red,one,2024-05-31T10:00:00+02:00\n"
+        "2,-2,False,red,two,2024-05-31 10:00:00.25Z\n"
+        "1e3,3,TRUE,blue,three,\n"
+        ",,,blue,four,2024-06-01\n"
+    )
+    assert found.columns == {
+        "n": "number",
+        "i": "integer",
+        "b": "boolean",
+        "c": "category",
+        "t": "text",
+        "when": "timestamp",
+    }
+    assert [c["nullable"] for c in found.last.result["columns"]] == [True, True, True, False, False, True]
+    assert found.last.outputs == {"data": "data.parquet", "profile": "profile.json", "rows": "rows.json"}
+    assert found.table.schema == pa.schema(
+        [
+            ("n", pa.float64()),
+            ("i", pa.int64()),
+            ("b", pa.bool_()),
+            ("c", pa.string()),
+            ("t", pa.string()),
+            ("when", pa.timestamp("us", tz="UTC")),
+        ]
+    )
+    assert found.table.to_pydict() == {
+        "n": [1.5, 2.0, 1000.0, None],
+        "i": [1, -2, 3, None],
+        "b": [True, False, True, None],
+        "c": ["red", "red", "blue", "blue"],
+        "t": ["one", "two", "three", "four"],
+        "when": [
+            datetime(2024, 5, 31, 8, tzinfo=UTC),
+            datetime(2024, 5, 31, 10, 0, 0, 250_000, tzinfo=UTC),
+            None,
+            datetime(2024, 6, 1, tzinfo=UTC),
+        ],
+    }
+    assert found.rows["columns"] == ["n", "i", "b", "c", "t", "when"]
+    assert found.rows["rows"][1] == {
+        "n": 2.0,
+        "i": -2,
+        "b": False,
+        "c": "red",
+        "t": "two",
+        "when": "2024-05-31T10:00:00.250000Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["007", "012"], "text"),
+        (["0", "10", "-5"], "integer"),
+        (["-01", "2"], "text"),
+        (["0x1F", "2"], "text"),
+        (["0.5", "1"], "number"),
+        (["00.5", "1"], "text"),
+        (["9223372036854775807", "1"], "integer"),
+        (["9223372036854775808", "1"], "number"),
+        (["inf", "1"], "text"),
+        (["1e999", "1"], "text"),
+        ([" 1", "2 "], "integer"),
+        (["1", "  "], "integer"),
+        (["1", "NA"], "integer"),
+        (["1", "na"], "text"),
+        (["1", "true"], "text"),
+        (["true", "false"], "boolean"),
+        (["2024-02-30", "2024-02-28"], "text"),
+        (["2024-02-29", "2024-02-28T01:02:03.123456789Z"], "timestamp"),
+        (["2024-02-29", "5"], "text"),
+        (["", "null"], "category"),
+    ],
+)
+def test_smallest_type_that_holds_all(ingest: Any, values: list[str], expected: str) -> None:
+    assert ingest("id,x\n" + "".join(f"k,{v}\n" for v in values)).columns["x"] == expected
+
+
+def test_category_is_at_most_100_values_and_half_of_the_rows(ingest: Any) -> None:
+    def kind(distinct: int, rows: int) -> str:
+        return str(ingest("x\n" + "".join(f"v{i % distinct}\n" for i in range(rows))).columns["x"])
+
+    assert kind(100, 200) == "category"
+    assert kind(101, 1000) == "text"
+    assert kind(50, 99) == "text"
+    assert kind(50, 100) == "category"
+
+
+def test_long_values_count_apart_though_they_begin_alike(ingest: Any) -> None:
+    found = ingest("x\n" + ("a" * 5000 + "1\n" + "a" * 5000 + "2\n") * 2)
+    assert found.columns == {"x": "category"}
+    assert found.profile["columns"]["x"]["distinct"] == 2
+    assert len(found.rows["rows"][0]["x"]) < 2100
+
+
+@pytest.mark.parametrize("spelled", MISSING)
+def test_missing_is_spelled_exactly(ingest: Any, spelled: str) -> None:
+    found = ingest(f'x,y\n1,{spelled}\n2,"{spelled}"\n')
+    assert found.table["y"].null_count == 2
+    assert found.profile["columns"]["y"]["missing"] == 2
+
+
+def test_forced_types(ingest: Any) -> None:
+    found = ingest("a,b,c,d\n007,1,5,red\n8,0,6,blue\n", a="integer", b="boolean", c="category", d="category")
+    assert found.columns == {"a": "integer", "b": "boolean", "c": "category", "d": "category"}
+    assert found.table.to_pydict() == {"a": [7, 8], "b": [True, False], "c": ["5", "6"], "d": ["red", "blue"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty; its first line should name the columns"),
+        (b"\n\n", "the file is empty; its first line should name the columns"),
+        (b"a,b\n", "the file has a header and no rows"),
+        (b"a,b", "the file has a header and no rows"),
+        (b"a,\n1,2\n", "line 1: column 2 has no name"),
+        (b"a,b,a\n1,2,3\n", "line 1: two columns are named 'a'"),
+        (b"5.1,3.5\n4.9,3.0\n", "line 1: should name the columns, but holds only numbers"),
+        (b"a,b\n1,2\n3\n", "line 3: has 1 field, the header has 2"),
+        (b"a,b\n1,2\n\n3,4,5\n", "line 4: has 3 fields, the header has 2"),
+        (b'a,b\n1,"x\ny\nz"\n3\n', "line 5: has 1 field, the header has 2"),
+        (b"a,b\r1,2\r3\r", "line 3: has 1 field, the header has 2"),
+        (b'a,b\n1,2\n3,"x\n4,5\n', "line 3: a quoted field begins here that is never closed"),
+        (b"a,b\n1,2\n3,\xff\n", "line 3: byte 0xff is not UTF-8; save the file as UTF-8"),
+        (b"a,\xe9\n1,2\n", "line 1: byte 0xe9 is not UTF-8; save the file as UTF-8"),
+        (b"a,b\n1,2\n3,\xc3", "line 3: the file ends within a UTF-8 character; it is cut short"),
+        ("a,b\n1,2\n".encode("utf-16"), "line 1: the file is UTF-16; save it as UTF-8"),
+        (b"a,b\n1,2\n3,\0\n", "line 3: holds a NUL byte, so this is no CSV text"),
+        (b"a\0,b\n1,2\n", "line 1: holds a NUL byte, so this is no CSV text"),
+        (b"x" * 2000 + b",b\n1,2\n", "line 1: the name of column 1 is longer than 1000 characters"),
+    ],
+)
+def test_says_line_and_reason(ingest: Any, content: bytes, message: str) -> None:
+    assert ingest(content).message.startswith(message)
+
+
+def test_too_many_columns(ingest: Any) -> None:
+    message = ingest(",".join(f"c{i}" for i in range(20_000)) + "\n" + "1," * 19_999 + "1\n").message
+    assert message.startswith("line 1: 20000 columns are too many")
+
+
+def test_a_line_without_end(ingest: Any) -> None:
+    message = ingest(b"a,b\n1,2\n" + b"x" * (20 << 20)).message
+    assert message.startswith("line 3: the record that begins here is longer than 16 MiB")
+
+
+def test_a_long_record_is_read(ingest: Any) -> None:
+    long = "x" * (3 << 20)
+    found = ingest(f"a,b\n1,short\n2,{long}\n")
+    assert found.table["b"].to_pylist() == ["short", long]
+
+
+def test_misfit_of_a_forced_type_names_line_column_and_value(ingest: Any) -> None:
+    rows = '1,"two\nlines"\n' * 3000
+    message = ingest(f"n,t\n{rows}oops,x\n{rows}", n="number").message
+    assert message == "line 6002, column 'n': 'oops' is not a finite number"
+
+
+def test_types_must_name_columns(ingest: Any) -> None:
+    assert ingest("a,b\n1,2\n", c="text").message == "types: there is no column 'c'; the columns are a, b"
+    assert "cannot be image" in ingest("a,b\n1,2\n", a="image").message
+
+
+def test_unknown_media_type(ingest: Any) -> None:
+    assert "'application/x-ndjson'" in ingest("{}", "application/x-ndjson").message
+
+
+def test_byte_order_mark_and_line_ends(ingest: Any) -> None:
+    for end in ("\n", "\r\n", "\r"):
+        found = ingest(b"\xef\xbb\xbf" + f"a,b{end}1,é{end}2,ü".encode(), "text/csv; charset=utf-8")
+        assert found.table.to_pydict() == {"a": [1, 2], "b": ["é", "ü"]}
+
+
+def test_stray_quotes_are_text(ingest: Any) -> None:
+    assert ingest('a,b\n1,5" pipe\n2,plain\n').table["b"].to_pylist() == ['5" pipe', "plain"]
+
+
+def test_row_groups_are_bounded(ingest: Any) -> None:
+    found = ingest("a\n" + "".join(f"{i}\n" for i in range(20_000)))
+    file = pq.ParquetFile(found.out / "data.parquet")
+    assert max(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)) <= 8192
+    assert found.table["a"].to_pylist() == list(range(20_000))
+    assert len(found.rows["rows"]) == 200
+
+
+def test_a_late_surprise_widens_the_whole_column(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_files, "BLOCK_BYTES", 1000)
+    found = ingest("a,b,c\n" + "".join(f"{i},{i},\n" for i in range(500)) + "x,0.5,2024-01-01\n")
+    assert found.columns == {"a": "text", "b": "number", "c": "timestamp"}
+    assert found.table["a"].to_pylist() == [*map(str, range(500)), "x"]
+    assert found.table["b"].to_pylist() == [*map(float, range(500)), 0.5]
+    assert found.profile["rows"] == 501
+    fractions = [m.fraction for m in found.messages[:-1]]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+
+
+# Text that must come back as it was: no NUL, which is refused, and no lone surrogates, which are no text.
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+VALUES = {
+    "integer": st.integers(-(2**63), 2**63 - 1),
+    "number": st.floats(allow_nan=False, allow_infinity=False),
+    "boolean": st.booleans(),
+    "text": TEXT.filter(lambda t: t not in MISSING),
+    "timestamp": st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),
+}
+COLUMN = st.sampled_from(sorted(VALUES)).flatmap(
+    lambda kind: st.tuples(st.just(kind), st.lists(st.none() | VALUES[kind], min_size=12, max_size=12))
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(COLUMN, min_size=1, max_size=4), st.integers(1, 12), st.sampled_from([200, 1 << 20]))
+def test_round_trip(ingest: Any, columns: list[Any], rows: int, block_bytes: int) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(f"c{i}" for i in range(len(columns)))
+    for row in range(rows):
+        cells = [values[row] for _, values in columns]
+        writer.writerow(c.isoformat() if isinstance(c, datetime) else c for c in cells)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_files, "BLOCK_BYTES", block_bytes)
+        found = ingest(text.getvalue(), **{f"c{i}": kind for i, (kind, _) in enumerate(columns)})
+    expected = {f"c{i}": values[:rows] for i, (_, values) in enumerate(columns)}
+    assert found.table.to_pydict() == expected
+    for name, values in expected.items():
+        assert found.profile["columns"][name]["missing"] == values.count(None)
+
+
+CELLS = st.sampled_from(["1", "-2", "2.5", "true", "false", "2024-01-01", "x", "007", "", "NA", " 3", " "])
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(CELLS, min_size=2, max_size=40))
+def test_where_blocks_end_makes_no_difference(ingest: Any, cells: list[str]) -> None:
+    content = "k,x\n" + "".join(f"{'k' * 20},{cell}\n" for cell in cells)
+    whole = ingest(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_files, "BLOCK_BYTES", 60)
+        pieces = ingest(content)
+    assert pieces.columns == whole.columns
+    assert pieces.table["x"].to_pylist() == whole.table["x"].to_pylist()
