@@ -42,7 +42,9 @@ def config(data: Path | None, as_json: bool) -> None:
         return
     sources = {"default": "default", "option": "option"}
     rows = [(d.variable, d.value, sources.get(d.source, "environment"), d.description) for d in described]
-    output.print_table(["variable", "value", "from", "meaning"], rows, empty="")
+    output.print_table(
+        ["variable", "value", "from", "meaning"], rows, empty="", flexible=["value", "meaning"]
+    )
 
 
 @click.command()

@@ -51,7 +51,7 @@ def demo(data: Path | None, file: Path | None, epochs: int) -> None:
 
     file = file or _shipped_digits()
     settings = Settings.load(data=data)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     begun = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="headrace-demo-") as scratch,
@@ -59,12 +59,13 @@ def demo(data: Path | None, file: Path | None, epochs: int) -> None:
         Client(url, settings.admin_key_file.read_text().strip(), settings=settings) as client,
     ):
         _run(client, console, file, Path(scratch), epochs)
-    folder = "" if settings.data == Path("headrace-data").absolute() else f" ARGS='--data {settings.data}'"
+    default = settings.data == Path("headrace-data").absolute()
+    run = "make run" if default else f"make run ARGS='--data {settings.data}'"
+    option = "" if default else f" --data {settings.data}"
     console.print(
-        f"\nDone in {time.monotonic() - begun:.0f} s. Everything is kept in {settings.data}.", markup=False
-    )
-    console.print(
-        f"Go on with: make run{folder}   (headrace up), then headrace jobs, headrace model digits",
+        f"\nDone in {time.monotonic() - begun:.0f} s. Everything is kept in {settings.data}.\n"
+        f"Go on with:  {run}\n"
+        f"and in another terminal:  headrace jobs{option}  ·  headrace model digits{option}",
         markup=False,
     )
 

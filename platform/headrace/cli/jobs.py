@@ -119,20 +119,20 @@ def jobs(limit: int, as_json: bool, **more: Any) -> None:
         output.print_json(found)
         return
     output.print_table(
-        ["id", "kind", "name", "state", "progress", "attempt", "created"],
+        ["id", "kind", "state", "done", "created", "name"],
         [
             (
                 job["id"],
                 job["kind"],
-                job["name"],
                 job["state"],
                 f"{job['progress']['fraction']:.0%}",
-                job["attempt"],
-                output.time_of(job["created_at"]),
+                output.short_time_of(job["created_at"]),
+                job["name"],
             )
             for job in found
         ],
         empty="no jobs",
+        flexible=["name"],
     )
 
 

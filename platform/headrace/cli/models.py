@@ -57,11 +57,14 @@ def model(ref: str, evaluation: bool, target: Path | None, as_json: bool, **serv
                 return
             output.print_fields({"model": name, "aliases": found.get("aliases")})
             rows = [
-                (v["version"], v["algorithm"], metrics(v), v["job"], output.time_of(v["created_at"]))
+                (v["version"], v["algorithm"], output.short_time_of(v["created_at"]), metrics(v))
                 for v in versions
             ]
             output.print_table(
-                ["version", "algorithm", "metrics", "job", "created"], rows, empty="no versions"
+                ["version", "algorithm", "created", "metrics"],
+                rows,
+                empty="no versions",
+                flexible=["metrics"],
             )
             return
         number = _number(found, selector)
@@ -108,7 +111,9 @@ def algorithms(name: str | None, as_json: bool, **server: Any) -> None:
             output.print_json(found)
             return
         rows = [(a["name"], ", ".join(a.get("tasks", [])), a.get("summary", "")) for a in found]
-        output.print_table(["name", "tasks", "what it is"], rows, empty="no algorithms")
+        output.print_table(
+            ["name", "tasks", "what it is"], rows, empty="no algorithms", flexible=["what it is"]
+        )
         return
     chosen = next((a for a in found if a["name"] == name), None)
     if chosen is None:
@@ -120,7 +125,7 @@ def algorithms(name: str | None, as_json: bool, **server: Any) -> None:
     output.print_fields({"algorithm": chosen["name"], "about": chosen.get("summary")})
     fields = chosen.get("params", {}).get("properties", {})
     params = [(param, field.get("default"), field.get("description", "")) for param, field in fields.items()]
-    output.print_table(["param", "default", "meaning"], params, empty="no params")
+    output.print_table(["param", "default", "meaning"], params, empty="no params", flexible=["meaning"])
 
 
 def metrics(version: Any) -> str:

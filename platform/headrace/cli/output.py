@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+PIPE_WIDTH = 10_000
 STATE_STYLES = {
     "succeeded": "green",
     "ready": "green",
@@ -24,8 +26,9 @@ _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def console() -> Console:
-    """Return where people read. Made when needed, since it looks at the terminal."""
-    return Console(highlight=False, soft_wrap=True)
+    """Return where people read. Made when needed, since it looks at the terminal; a pipe has room for all."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(highlight=False, soft_wrap=True, width=width)
 
 
 def print_json(value: Any) -> None:
@@ -38,18 +41,24 @@ def print_json_line(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Print rows under ``columns``; ``empty`` where there are none."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, flexible: Sequence[str] = ()
+) -> None:
+    """Print rows under ``columns``; ``empty`` where there are none.
+
+    Where the terminal is too narrow, the ``flexible`` columns are folded.
+    """
     shown = [[text(cell) for cell in row] for row in rows]
+    out = console()
     if not shown:
-        console().print(empty)
+        out.print(empty)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=column in ("id", "name", "version"))
+        table.add_column(column, no_wrap=column not in flexible, overflow="fold")
     for row in shown:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    out.print(table, soft_wrap=False)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
@@ -78,8 +87,13 @@ def clean(line: str) -> str:
 
 
 def time_of(timestamp: str | None) -> str:
-    """Return an API time to the second, for tables."""
+    """Return an API time for people: UTC, to the second."""
     return (timestamp or "")[:19].replace("T", " ")
+
+
+def short_time_of(timestamp: str) -> str:
+    """Return an API time for narrow tables: UTC, to the minute, without the year."""
+    return timestamp[5:16].replace("T", " ")
 
 
 def size(count: int | None) -> str:

@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,3 +165,15 @@ def test_a_broker_of_ones_own_is_left_alone(tmp_path: Path) -> None:
     assert [part.name for part in deployment.parts(settings)] == ["web", "scheduler", "worker"]
     deployment.prepare(settings)
     assert not settings.runtime.exists()
+
+
+def test_the_broker_of_a_deep_data_folder_listens_in_a_short_one(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="hr", dir="/tmp") as short:
+        deep = tmp_path.joinpath(*["a folder with a rather long name"] * 5)
+        settings = Settings.load({"XDG_RUNTIME_DIR": short}, data=deep)
+        assert settings.runtime.parent == Path(short)
+        deployment.make_data_folder(settings)
+        broker.prepare(settings)
+        with subprocess.Popen(broker.command(settings), stdout=subprocess.DEVNULL) as process:
+            until_it_answers(settings)
+            process.terminate()
