@@ -31,6 +31,9 @@ OLDEST_SQLITE = (3, 51, 3)
 AWAY = (InterfaceError, OperationalError, PoolTimeout)
 """What is raised while the database cannot be reached, is full, or has ended the transaction: try again."""
 
+MAX_INTEGER = 2**31 - 1
+"""The largest number that an Integer column holds."""
+
 _READ_ONLY = "headrace_read_only"
 _CALLBACKS = "headrace_after_commit"
 

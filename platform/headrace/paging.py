@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select
+from sqlalchemy import BigInteger, Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from headrace.db import MAX_INTEGER
 from headrace.errors import Invalid
 
 T = TypeVar("T")
@@ -63,4 +64,4 @@ def _read_cursor(cursor: str, column: InstrumentedAttribute[Any]) -> str | int:
         return cursor
     if not cursor.isdecimal() or len(cursor) > 18:
         raise Invalid.field("query", "cursor", msg="is not a cursor that this list gave")
-    return int(cursor)
+    return int(cursor) if isinstance(column.type, BigInteger) else min(int(cursor), MAX_INTEGER)
