@@ -14,7 +14,7 @@ from headrace.access.tables import Project
 from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import Stored
 from headrace.datasets.tables import Dataset, DatasetVersion
-from headrace.db import new_id
+from headrace.db import MAX_INTEGER, new_id
 from headrace.errors import Conflict, Invalid, NotFound
 from headrace.jobs import transitions
 from headrace.jobs.states import State
@@ -64,6 +64,7 @@ def upload(
         select(DatasetVersion)
         .where(DatasetVersion.dataset == dataset.id, DatasetVersion.digest == file.digest)
         .order_by(DatasetVersion.version.desc())
+        .with_for_update()  # against a retry of the ingest
     ).all()
     for version in same:
         if version.media_type == media_type and version.types == dict(types):
@@ -125,7 +126,7 @@ def _ingest(
         project=project,
         kind="ingest",
         name=f"ingest {name}@{version.version}",
-        priority=INGEST_PRIORITY,
+        priority=min(INGEST_PRIORITY, session.get_one(Project, project).max_priority),
         queue=queue,
         lane="light",
         spec=spec.model_dump(mode="json"),
@@ -161,13 +162,14 @@ def versions(
     return newest_first(session, query, DatasetVersion.version, limit=limit, cursor=cursor)
 
 
-def version(session: Session, project: str, name: str, number: int) -> DatasetVersion:
-    """Return one version. Raises `NotFound`."""
-    found = session.scalar(
-        select(DatasetVersion).where(
-            DatasetVersion.dataset == dataset(session, project, name).id, DatasetVersion.version == number
-        )
+def version(session: Session, project: str, name: str, number: int, *, lock: bool = False) -> DatasetVersion:
+    """Return one version, its row locked if asked for. Raises `NotFound`."""
+    query = select(DatasetVersion).where(
+        DatasetVersion.dataset == dataset(session, project, name).id, DatasetVersion.version == number
     )
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    found = session.scalar(query) if number <= MAX_INTEGER else None
     if found is None:
         raise NotFound(f"dataset {name!r} has no version {number}")
     return found
@@ -223,8 +225,11 @@ def resolve(session: Session, project: str, ref: str, *loc: str | int) -> tuple[
 
 
 def version_of_job(session: Session, job_id: str) -> DatasetVersion:
-    """Return the version that the ingest job ``job_id`` makes. Raises `NotFound`."""
-    found = session.scalar(select(DatasetVersion).where(DatasetVersion.job == job_id).with_for_update())
+    """Return the version that the ingest job ``job_id`` makes. Raises `NotFound`.
+
+    Nobody else changes a version whose job has not ended, so whoever holds the job needs no other lock.
+    """
+    found = session.scalar(select(DatasetVersion).where(DatasetVersion.job == job_id))
     if found is None:
         raise NotFound(f"no dataset version is made by {job_id}")
     return found
@@ -232,7 +237,7 @@ def version_of_job(session: Session, job_id: str) -> DatasetVersion:
 
 def delete_version(session: Session, project: str, name: str, number: int, *, force: bool = False) -> None:
     """Delete a version. Raises `NotFound`, or `Conflict` while it is ingested or a lineage needs it."""
-    found = version(session, project, name, number)
+    found = version(session, project, name, number, lock=True)
     if describe(session, found).state == "ingesting":
         raise Conflict(f"{name}@{number} is being ingested; cancel {found.job} first")
     needed_by = session.scalars(
