@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from headrace.access.tables import ROLES, ApiKey, Project
@@ -36,13 +37,16 @@ class Principal:
 
 def ensure_project(session: Session, name: str, now: datetime) -> Project:
     """Return the project ``name``, made if it is not there yet."""
-    if not re.match(NAME_PATTERN, name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise Invalid.field("project", msg=f"{name[:100]!r} should match {NAME_PATTERN}")
     project = session.get(Project, name)
     if project is None:
         project = Project(name=name, created_at=now)
-        session.add(project)
-        session.flush()
+        try:
+            with session.begin_nested():
+                session.add(project)
+        except IntegrityError:  # somebody else has just made it
+            project = session.get_one(Project, name)
     return project
 
 
