@@ -245,6 +245,15 @@ def test_round_trip(ingest: Any, columns: list[Any], rows: int, block_bytes: int
         assert found.profile["columns"][name]["missing"] == values.count(None)
 
 
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.sampled_from([b"a", b"1", b",", b",", b"\n", b"\n", b"\r", b'"', b" ", b"\0", b"\xff"])))
+def test_any_bytes_are_read_or_refused_with_a_reason(ingest: Any, content: list[bytes]) -> None:
+    last = ingest(b"".join(content)).last
+    assert last.type == "done" or (last.error == "BadData" and last.message), last
+    if last.type == "failed":
+        assert "line" in last.message or "header" in last.message or "empty" in last.message
+
+
 CELLS = st.sampled_from(["1", "-2", "2.5", "true", "false", "2024-01-01", "x", "007", "", "NA", " 3", " "])
 
 

@@ -41,6 +41,17 @@ SCHEMA: Final = pa.schema([("image", ARROW_TYPES["image"]), ("label", ARROW_TYPE
 COLUMN_TYPES: Final[dict[str, tuple[ColumnType, ...]]] = {"image": ("image",), "label": ("category", "text")}
 _READ_BYTES: Final = 1 << 20
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
+_BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+"""What `zipfile` raises for a broken archive, by experiment."""
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -94,13 +105,7 @@ class ImageZip:
         with _BoundedFile(self._path) as file:
             try:
                 archive = zipfile.ZipFile(file)
-            except (
-                zipfile.BadZipFile,
-                NotImplementedError,
-                ValueError,
-                OverflowError,
-                struct.error,
-            ) as error:
+            except _BROKEN as error:
                 raise BadData(f"the file cannot be read as a zip archive: {error}") from None
             with archive:
                 yield archive
@@ -113,7 +118,7 @@ class ImageZip:
                     found += chunk
                     self._bytes_read += len(chunk)
                     self._check_limits(info.filename, len(found))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except _BROKEN as error:
             raise BadData(f"{info.filename!r} cannot be read from the archive: {error}") from None
         return bytes(found)
 
@@ -129,7 +134,7 @@ class ImageZip:
 
 
 class _BoundedFile(io.FileIO):
-    """A file that refuses to be read in large pieces, or outside of itself, as forged figures would have it."""
+    """A file that refuses to be read in large pieces or outside of itself, as forged figures ask for."""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         try:
