@@ -156,10 +156,9 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _is_alive(pid: str) -> bool:
+    import psutil
+
     try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
+        return bool(psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE)
+    except (ValueError, psutil.NoSuchProcess):
         return False
-    except PermissionError:
-        return True
-    return True
