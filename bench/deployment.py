@@ -23,10 +23,10 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 @contextmanager
-def headrace_up(*, slots: int, **settings: str) -> Iterator[tuple[Client, Path, dict[str, str]]]:
-    """Start `headrace up` and yield a client of it, its log, and the environment that its parts run in.
+def headrace_up(*, slots: int, **settings: str) -> Iterator[tuple[Client, dict[str, str]]]:
+    """Start `headrace up` and yield a client of it and the environment that its parts run in.
 
-    ``settings``: more of ``HEADRACE_…``, in lower case without the prefix.
+    ``settings``: more of ``HEADRACE_…``, in lower case without the prefix. Its log is shown when all fails.
     """
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
         data, log = Path(folder, "data"), Path(folder, "up.log")
@@ -36,7 +36,10 @@ def headrace_up(*, slots: int, **settings: str) -> Iterator[tuple[Client, Path, 
         with log.open("wb") as output:
             up = subprocess.Popen([COMMAND, "up"], env=environment, stdout=output, stderr=output)
         try:
-            yield _client(up, environment, log), log, environment
+            yield _client(up, environment), environment
+        except BaseException:
+            print(log.read_text()[-4000:], file=sys.stderr)
+            raise
         finally:
             up.send_signal(signal.SIGTERM)
             up.wait(30)
@@ -69,7 +72,7 @@ def warm_up(client: Client) -> None:
     succeed(client, client.submit("train", spec)["id"])
 
 
-def _client(up: subprocess.Popen[bytes], environment: dict[str, str], log: Path) -> Client:
+def _client(up: subprocess.Popen[bytes], environment: dict[str, str]) -> Client:
     settings = Settings.load(environment)
     end = time.monotonic() + READY_S
     while up.poll() is None and time.monotonic() < end:
@@ -79,7 +82,7 @@ def _client(up: subprocess.Popen[bytes], environment: dict[str, str], log: Path)
                 return client
             client.close()
         time.sleep(0.2)
-    raise SystemExit(f"`headrace up` is not ready:\n{log.read_text()[-4000:]}")
+    raise SystemExit("`headrace up` is not ready")
 
 
 def _free_port() -> int:

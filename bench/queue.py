@@ -131,7 +131,7 @@ def main() -> int:
     parser.add_argument("--drained", type=int, default=100, help="jobs drained in each round")
     parser.add_argument("--rounds", type=int, default=2, help="rounds of draining, the two in turn")
     arguments = parser.parse_args()
-    with plugin(), headrace_up(slots=SLOTS) as (client, _, environment):
+    with plugin(), headrace_up(slots=SLOTS) as (client, environment):
         upload(client, "iris", EXAMPLES / "iris.csv")
         latency(client)
         latencies = [latency(client) for _ in range(arguments.jobs)]

@@ -124,7 +124,7 @@ def main() -> int:
     for column in ("rows", "round", "script s", "job s", "job ÷ script", "script accuracy", "job accuracy"):
         table.add_column(column, justify="right")
     missed = []
-    with headrace_up(slots=1) as (client, *_):
+    with headrace_up(slots=1) as (client, _):
         warm_up(client)
         for rows in arguments.rows:
             data = mnist(rows, TEST_ROWS[rows])
