@@ -52,9 +52,7 @@ class Network(Learner):
 
     def learned(self) -> Arrays:
         """Return the weights by their path in the model."""
-        import numpy as np
-
-        return {weight.path: np.asarray(weight) for weight in self.model.weights}
+        return {weight.path: weight.numpy() for weight in self.model.weights}
 
     def save(self, folder: Path) -> None:
         """Write the model as a ``.keras`` file, inference only."""

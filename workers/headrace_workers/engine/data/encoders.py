@@ -218,7 +218,7 @@ class Moments:
             shift = mean - self._mean
             total = self._count + len(numbers)
             self._squares += (
-                float(np.square(numbers - mean).sum()) + shift**2 * self._count * len(numbers) / total
+                float(np.square(numbers - mean).sum()) + shift * shift * self._count * len(numbers) / total
             )
         self._mean += shift * len(numbers) / total
         self._count = total

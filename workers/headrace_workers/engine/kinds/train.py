@@ -46,7 +46,12 @@ def run(task: Task, context: Context) -> Done:
     columns, target = training.fit_columns()
     rows, validation = training.encode(columns, target)
     learner = training.learner(columns, target)
-    learner.fit(rows, validation, _Monitor(context))
+    try:
+        learner.fit(rows, validation, _Monitor(context))
+    finally:
+        for part in (rows, validation):
+            if part is not None:
+                part.close()
     predictor = Predictor(columns, learner, target)
     evaluation = training.evaluate(predictor)
     return training.finish(predictor, evaluation)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from headrace_workers.engine.algorithms.base import State
 
 
@@ -29,7 +27,7 @@ class EarlyStopping:
             return
         if self._best is None or loss < self._best:
             self._best, self._waited = loss, 0
-            self._weights = [np.array(variable) for variable in variables]
+            self._weights = [variable.numpy() for variable in variables]
         else:
             self._waited += 1
 

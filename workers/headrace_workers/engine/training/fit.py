@@ -96,7 +96,7 @@ class Fit:
 
 
 def _numbered(prefix: str, variables: list[Any]) -> Arrays:
-    return {f"{prefix}/{i}": np.array(variable) for i, variable in enumerate(variables)}
+    return {f"{prefix}/{i}": variable.numpy() for i, variable in enumerate(variables)}
 
 
 def _assign(variables: list[Any], prefix: str, arrays: Arrays) -> None:

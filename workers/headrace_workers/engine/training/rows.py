@@ -60,6 +60,12 @@ class Rows:
         """Whether the rows are in memory rather than in a file."""
         return self._memory is not None
 
+    def close(self) -> None:
+        """Give the memory or the file back."""
+        if self._file is not None:
+            self._file.close()
+        self._memory = None
+
     def append(self, inputs: Arrays, targets: NDArray[Any]) -> None:
         """Add rows behind those that are there."""
         records = np.empty(len(targets), self._record)

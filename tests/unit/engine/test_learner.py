@@ -1,0 +1,180 @@
+"""Networks and the forest, below the jobs: bits that do not depend on how the work is divided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headrace_workers.engine.algorithms.base import Arrays, Learner, Problem, TensorSpec
+from headrace_workers.engine.algorithms.cnn import Cnn, CnnParams
+from headrace_workers.engine.algorithms.mlp import Mlp, MlpParams
+from headrace_workers.engine.algorithms.random_forest import RandomForest, RandomForestParams
+from headrace_workers.engine.package import weights_digest
+from headrace_workers.engine.training import steps
+from headrace_workers.engine.training.determinism import epoch_order
+from headrace_workers.engine.training.rows import Rows
+
+IMAGES = Problem("classification", {"image": TensorSpec((12, 12, 1), "uint8")}, 3)
+COUNT = 150
+
+
+class Monitor:
+    """Keeps what it is told; calls ``at_end`` after each epoch."""
+
+    def __init__(self, at_end: Any = None) -> None:
+        self.curve: dict[str, list[float]] = {}
+        self._at_end = at_end
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        assert 0 <= fraction <= 1
+
+    def metric(self, name: str, step: int, value: float) -> None:
+        self.curve.setdefault(name, []).append(value)
+
+    def epoch_end(self, learner: Learner) -> None:
+        if self._at_end:
+            self._at_end(learner)
+
+
+def _data() -> tuple[Arrays, Any]:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 3, COUNT).astype(np.int32)
+    images = rng.integers(0, 100, (COUNT, 12, 12, 1)) + targets[:, None, None, None] * 50
+    return {"image": images.astype(np.uint8)}, targets
+
+
+def _rows(folder: Path, memory_limit: int = 10**9) -> Rows:
+    inputs, targets = _data()
+    rows = Rows.allocate(COUNT, IMAGES.inputs, "int32", folder / "rows", memory_limit)
+    for start in range(0, COUNT, 64):
+        rows.append({"image": inputs["image"][start : start + 64]}, targets[start : start + 64])
+    return rows
+
+
+def _digest(learner: Learner) -> str:
+    return weights_digest(learner.learned())
+
+
+def _trained(rows: Rows, params: CnnParams, problem: Problem = IMAGES) -> str:
+    learner = Cnn(params, problem)
+    learner.fit(rows, rows, Monitor())
+    return _digest(learner)
+
+
+def test_the_weights_are_those_of_keras_own_fit(tmp_path: Path) -> None:
+    params = CnnParams(epochs=2, filters=[4, 8])
+    ours, keras = Cnn(params, IMAGES), Cnn(params, IMAGES)
+    monitor = Monitor()
+    ours.fit(_rows(tmp_path), None, monitor)
+    inputs, targets = _data()
+    keras.model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    losses = []
+    for epoch in range(2):
+        order = epoch_order(0, epoch, COUNT)
+        shuffled = {"image": inputs["image"][order]}
+        run = keras.model.fit(shuffled, targets[order], batch_size=32, shuffle=False, verbose=0)
+        losses.append(run.history["loss"][0])
+    assert _digest(ours) == _digest(keras)
+    assert monitor.curve["loss"] == pytest.approx(losses, rel=1e-5)
+
+
+def test_bits_depend_on_the_seed_but_not_on_memory_or_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = CnnParams(epochs=2, filters=[4], dense=[8], dropout=0.3, l2=0.001)
+    memory, file = _rows(tmp_path), _rows(tmp_path, memory_limit=0)
+    assert memory.in_memory
+    assert not file.in_memory
+    digest = _trained(memory, params)
+    assert _trained(file, params) == digest
+    file.close()
+    monkeypatch.setattr(steps, "FIRST_CALL_STEPS", 1)
+    monkeypatch.setattr(steps, "CALL_S", 0.0)
+    assert _trained(memory, params) == digest
+    other = Problem(IMAGES.task, IMAGES.inputs, IMAGES.outputs, seed=1)
+    assert _trained(memory, params, other) != digest
+
+
+def test_a_resumed_fit_ends_where_the_undisturbed_one_does(tmp_path: Path) -> None:
+    params = CnnParams(epochs=4, filters=[4], dense=[8], dropout=0.5, early_stopping=2)
+    rows = _rows(tmp_path)
+    states = []
+    whole = Cnn(params, IMAGES)
+    whole.fit(rows, rows, Monitor(at_end=lambda learner: states.append(learner.state())))
+    for state in states[:2]:
+        resumed = Cnn(params, IMAGES)
+        resumed.load_state(state)
+        resumed.fit(rows, rows, Monitor())
+        assert _digest(resumed) == _digest(whole)
+        end, expected = resumed.state(), whole.state()
+        assert end.values == expected.values
+        assert all(np.array_equal(end.arrays[name], expected.arrays[name]) for name in expected.arrays)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
+def test_every_optimizer_learns(optimizer: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(256, 3)).astype(np.float32)
+    problem = Problem("regression", {"table": TensorSpec((3,), "float32")}, 1, scale=7.0)
+    rows = Rows.allocate(256, problem.inputs, "float32", Path("unused"))
+    targets = (x @ np.array([0.5, -0.4, 0.3])).astype(np.float32)
+    rows.append({"table": x}, targets)
+    params = MlpParams(epochs=20, hidden=[], optimizer=optimizer, learning_rate=0.01, early_stopping=None)
+    learner = Mlp(params, problem)
+    monitor = Monitor()
+    learner.fit(rows, rows, monitor)
+    assert monitor.curve["loss"][-1] < 0.01 < monitor.curve["loss"][0]
+    error = np.abs(learner.predict({"table": x}) - targets).mean() * 7
+    assert monitor.curve["val_mae"][-1] == pytest.approx(error, rel=1e-4)
+
+
+def test_a_saved_network_predicts_the_same_bits(tmp_path: Path) -> None:
+    params = CnnParams(epochs=1, filters=[4])
+    learner = Cnn(params, IMAGES)
+    learner.fit(_rows(tmp_path), None, Monitor())
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        learner.save(tmp_path / name)
+    assert (tmp_path / "a/model.keras").read_bytes() == (tmp_path / "b/model.keras").read_bytes()
+    loaded = Cnn.load(tmp_path / "a", params, IMAGES)
+    inputs, _ = _data()
+    assert np.array_equal(loaded.predict(inputs), learner.predict(inputs))
+    assert _digest(loaded) == _digest(learner)
+
+
+def test_the_default_network_is_the_reference_network() -> None:
+    problem = Problem("classification", {"image": TensorSpec((28, 28, 1), "uint8")}, 10)
+    model = Cnn(CnnParams(), problem).model
+    kinds = [type(layer).__name__ for layer in model.layers]
+    expected = "InputLayer Rescaling Conv2D MaxPooling2D Conv2D MaxPooling2D Flatten Dense"
+    assert kinds == expected.split()
+    # 32 * (9 + 1) + 64 * (9 * 32 + 1) + 10 * (5 * 5 * 64 + 1)
+    assert model.count_params() == 34_826
+
+
+@pytest.mark.parametrize("side", [4, 8, 9, 31])
+def test_small_images_fit_through_the_default_network(side: int) -> None:
+    problem = Problem("classification", {"image": TensorSpec((side, side + 5, 3), "uint8")}, 2)
+    assert Cnn(CnnParams(), problem).model.count_params() > 0
+
+
+def test_threads_do_not_change_a_forest(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    inputs = {"table": TensorSpec((4,), "float32")}
+    rows = Rows.allocate(200, inputs, "int32", tmp_path / "rows")
+    x = rng.normal(size=(200, 4)).astype(np.float32)
+    rows.append({"table": x}, (x[:, 0] > 0).astype(np.int32))
+    files, digests = set(), set()
+    for threads in (1, 2):
+        forest = RandomForest(
+            RandomForestParams(trees=20), Problem("classification", inputs, 2, threads=threads)
+        )
+        forest.fit(rows, None, Monitor())
+        forest.save(tmp_path)
+        files.add((tmp_path / "model.skops").read_bytes())
+        digests.add(_digest(forest))
+    assert len(files) == len(digests) == 1
+    loaded = RandomForest.load(tmp_path, RandomForestParams(trees=20), Problem("classification", inputs, 2))
+    assert np.array_equal(loaded.predict({"table": x}), forest.predict({"table": x}))
