@@ -187,7 +187,6 @@ class JobProcess:
                 os.close(message_fd)
                 os.close(log_fd)
             self.pid = self._ask(request, timeout)
-            self._take_ending()  # a short life has ended already
         except BaseException:
             self._close()
             raise
