@@ -139,6 +139,7 @@ def test_forced_types(ingest: Any) -> None:
         (b'a,b\n1,"x\ny\nz"\n3\n', "line 5: has 1 field, the header has 2"),
         (b"a,b\r1,2\r3\r", "line 3: has 1 field, the header has 2"),
         (b'a,b\n1,2\n3,"x\n4,5\n', "line 3: a quoted field begins here that is never closed"),
+        (b'a,b\n1",2\n3,"x\n4,5\n', "line 3: a quoted field begins here that is never closed"),
         (b"a,b\n1,2\n3,\xff\n", "line 3: byte 0xff is not UTF-8; save the file as UTF-8"),
         (b"a,\xe9\n1,2\n", "line 1: byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (b"a,b\n1,2\n3,\xc3", "line 3: the file ends within a UTF-8 character; it is cut short"),
@@ -211,6 +212,15 @@ def test_a_late_surprise_widens_the_whole_column(ingest: Any, monkeypatch: pytes
     fractions = [m.fraction for m in found.messages[:-1]]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
+
+
+def test_line_ends_inside_quotes_survive_the_ends_of_blocks(
+    ingest: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for size in range(20, 40):
+        monkeypatch.setattr(csv_files, "BLOCK_BYTES", size)
+        found = ingest("a,b\r\n" + 'x,"y\r\nz"\r\n' * 50)
+        assert found.table["b"].to_pylist() == ["y\r\nz"] * 50
 
 
 # Text that must come back as it was: no NUL, which is refused, and no lone surrogates, which are no text.

@@ -94,8 +94,6 @@ class CsvFile:
                 line = line_of_row(self._path, row + error.index)
                 raise BadData(f"line {line}, {error.detail}") from None
             row += len(strings)
-            if not len(strings):
-                continue
             found = pa.schema([(c.name, c.arrow_type) for c in self.columns])
             schema = schema or found
             widened = widened or found != schema
@@ -108,11 +106,14 @@ class CsvFile:
 
     def _strings(self) -> Iterator[pa.RecordBatch]:
         source = _Source(self._path)
+        last = ""
         try:
             with closing(source), self._open(source) as reader:
                 for batch in reader:
                     self._bytes_read = source.bytes_read
-                    yield batch
+                    if len(batch):
+                        last = batch.column(-1)[-1].as_py() or ""
+                        yield batch
         except pa.ArrowInvalid as error:
             if "straddling object" in str(error) and self._block_bytes < MAX_RECORD_BYTES:
                 self._block_bytes = MAX_RECORD_BYTES
@@ -120,8 +121,9 @@ class CsvFile:
             raise self._explained(str(error)) from None
         except _NulByte:
             raise self._explained("it holds a NUL byte") from None
-        # An opening quote that is never closed swallows the rest of the file without an error.
-        if source.quotes % 2:
+        # An opening quote that is never closed swallows the rest of the file, without an error, into the last
+        # cell. Mostly that leaves an odd number of quotes; not where a stray one evens it out.
+        if source.quotes % 2 or "\n" in last or "\r" in last:
             check_quotes(self._path)
 
     def _open(self, source: _Source) -> arrow_csv.CSVStreamingReader:
@@ -155,14 +157,19 @@ class _Source(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb")
+        self._held = b""
         self.bytes_read = 0
         self.quotes = 0
 
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> bytes:
-        block = self._file.read(size)
+    def read(self, size: int = -1, /) -> bytes:
+        block = self._held + self._file.read(size - len(self._held))
+        self._held = b""
+        # Arrow drops a \n that begins a block after one that ends in \r, also inside quotes.
+        if len(block) > 1 and block.endswith(b"\r"):
+            block, self._held = block[:-1], b"\r"
         if b"\0" in block:
             raise _NulByte
         self.bytes_read += len(block)
