@@ -1,5 +1,5 @@
-"""Private servers for tests: PostgreSQL and Redis from the distribution, each in a temporary folder of its own
-and on a free port or a socket, so that nothing that runs on the machine already is touched."""
+"""Private servers for tests: PostgreSQL and Redis from the distribution, each in a temporary folder
+of its own and on a free port or a socket, so that nothing that runs on the machine is touched."""
 
 from __future__ import annotations
 

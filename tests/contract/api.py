@@ -1,4 +1,4 @@
-"""The API over a real database and artifact store, called in this process, and what workers would do to it."""
+"""The API over a real database and artifact store, called in this process, and what workers do to it."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ from headrace_web.routes import Routes
 Problem = Callable[..., dict[str, Any]]
 
 PUBLIC = {"/healthz", "/readyz", "/openapi.json", "/docs", "/", "/static/<path:filename>"}
+FILLED = {"name": "iris", "id": "job_0", "version": "1", "path": "page.css"}
 ROLES = ("viewer", "submitter", "maintainer", "admin")
 
 
 def _endpoints(api: Api) -> Iterator[tuple[str, str, str]]:
     """Yield the method, rule and a path of everything that the app answers."""
     for rule in api.client.application.url_map.iter_rules():
-        filled = {"name": "iris", "id": "job_0", "version": "1", "path": "page.css"}
-        path = re.sub(r"<(\w+):\w+>", lambda match: filled[match[1]], rule.rule)
+        path = re.sub(r"<(\w+):\w+>", lambda match: FILLED[match[1]], rule.rule)
         for method in sorted((rule.methods or set()) - {"OPTIONS"}):
             yield method, rule.rule, path
 
