@@ -7,7 +7,8 @@ ticket to the broker, is handed to `after_commit`.
 SQLite runs in WAL mode with ``synchronous=FULL``; writers take the lock at BEGIN, so that a transaction
 never fails half-way for a lock that it could not upgrade. SQLite before 3.51.3 can lose a committed write
 when a writer races a checkpoint (sqlite.org/wal.html, "the WAL-reset bug"), so older ones are refused and
-Linux wheels bring their own. On PostgreSQL transactions are READ COMMITTED and rows are locked explicitly.
+Linux wheels bring their own. On PostgreSQL writers are READ COMMITTED and lock rows explicitly; readers are
+REPEATABLE READ, which is what gives them one snapshot.
 """
 
 from __future__ import annotations
@@ -87,9 +88,7 @@ class Database:
         self.url = make_url(url)
         self.engine = _engine(url)
         self._write = sessionmaker(self.engine, expire_on_commit=False, info=info or {})
-        self._read = sessionmaker(
-            self.engine.execution_options(**{_READ_ONLY: True}), expire_on_commit=False, autoflush=False
-        )
+        self._read = sessionmaker(_reader(self.engine), expire_on_commit=False, autoflush=False)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -102,7 +101,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Yield a session on one snapshot, for reading only."""
+        """Yield a session on one snapshot, for reading only (PostgreSQL refuses to write or lock in it)."""
         with self._read() as session:
             yield session
 
@@ -161,6 +160,13 @@ def _engine(url: str) -> Engine:
             connect_args={"connect_timeout": 5, "options": "-c lock_timeout=30s -c timezone=UTC"},
         )
     raise ValueError(f"HEADRACE_DATABASE_URL: {backend} is not supported; use sqlite:/// or postgresql://")
+
+
+def _reader(engine: Engine) -> Engine:
+    """The same pool, for transactions that see one snapshot and write nothing."""
+    if engine.dialect.name == "postgresql":
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine.execution_options(**{_READ_ONLY: True})
 
 
 def _sqlite_module() -> Any:
