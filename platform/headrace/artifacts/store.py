@@ -116,7 +116,7 @@ class LocalStore:
 
     def path(self, digest: str) -> Path:
         """Return where the bytes ``digest`` are or would be."""
-        if not _DIGEST.match(digest):
+        if not _DIGEST.fullmatch(digest):
             raise ArtifactMissing(f"{digest!r} is no digest")
         name = digest.removeprefix("sha256:")
         return self.root / name[:2] / name
@@ -171,9 +171,9 @@ class LocalStage:
         os.fchmod(self._file.fileno(), 0o440)
         self._file.close()
         target = self._store.path(stored.digest)
-        if not target.parent.exists():
-            target.parent.mkdir(exist_ok=True)
-            _sync_folder(self._store.root)
+        target.parent.mkdir(exist_ok=True)
+        # Also where it was there already: whoever has just made it may not have flushed it yet.
+        _sync_folder(self._store.root)
         # Replacing equal bytes is harmless, and mends a file that had gone bad.
         self._path.rename(target)
         _sync_folder(target.parent)
@@ -185,8 +185,10 @@ class LocalStage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            self._file.close()  # raises when what is still buffered finds the disk full
+        finally:
+            self._path.unlink(missing_ok=True)
 
 
 def _sync_folder(path: Path) -> None:
