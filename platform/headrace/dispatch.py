@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -82,7 +83,8 @@ class Dispatcher:
     def close(self) -> None:
         """Send what is pending, for a short while, and stop."""
         if self._thread is not None:
-            self._pending.put(None)
+            with suppress(queue.Full):
+                self._pending.put(None, timeout=_BROKER_TIMEOUT_S)
             self._thread.join(timeout=_BROKER_TIMEOUT_S)
 
     def _run(self) -> None:
