@@ -45,7 +45,7 @@ class Ref(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Ref:
         """Return the parts of ``text``. Raises ValueError when it is no ref."""
-        if not re.match(REF_PATTERN, text):
+        if not re.fullmatch(REF_PATTERN, text):
             raise ValueError(f"{text!r} is not a ref: it should be name, name@3 or name@alias")
         name, _, selector = text.partition("@")
         if not selector:

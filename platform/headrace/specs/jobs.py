@@ -31,14 +31,14 @@ class Split(Spec):
     """
 
     validation: Annotated[float, Field(ge=0, le=0.9)] = 0.1
-    test: Annotated[float, Field(ge=0, le=0.9)] = 0.1
+    test: Annotated[float, Field(ge=0, le=0.9, validate_default=True)] = 0.1
     by: str = "hash"
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
 
     @field_validator("by")
     @classmethod
     def _known_rule(cls, value: str) -> str:
-        if not SPLIT_BY.match(value):
+        if not SPLIT_BY.fullmatch(value):
             raise ValueError("should be hash, random, time:COLUMN or column:COLUMN")
         return value
 
