@@ -13,7 +13,8 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 from sqlalchemy.orm import Session
 
@@ -22,6 +23,7 @@ from headrace.config import Settings
 from headrace.db import AWAY, clock
 from headrace.dispatch import dispatching_database
 from headrace.jobs import claims, workers
+from headrace.jobs.kinds import Lane, Runtime
 from headrace.jobs.leases import Lease
 from headrace_workers.attempt import Site, run_attempt
 from headrace_workers.job_process import ForkServer
@@ -31,16 +33,22 @@ SEEN_EVERY_S = 5.0
 _READY_PATIENCE_S = 1.0
 _log = logging.getLogger(__name__)
 
+PRELOADS: Mapping[Runtime, str] = {"plain": "light", "tensorflow": "heavy"}
+"""What the fork server of each runtime imports before it forks."""
+
+NEEDS: Mapping[Lane, tuple[Runtime, ...]] = {"light": ("plain",), "heavy": ("plain", "tensorflow")}
+"""Which fork servers must be ready before a slot claims."""
+
 
 class Supervisor:
     """The slots of one worker. `run` returns when `stop` was called and every job was handed back.
 
-    ``heavy_preload`` is what the fork server for TensorFlow jobs imports; tests that have none save the time.
+    ``preloads`` says what the fork server of each runtime imports; runtimes that say the same share one.
     """
 
-    def __init__(self, settings: Settings, heavy_preload: str = "heavy") -> None:
+    def __init__(self, settings: Settings, preloads: Mapping[Runtime, str] = PRELOADS) -> None:
         self.settings = settings
-        self._heavy_preload = heavy_preload
+        self._preloads = preloads
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._stop = threading.Event()
         self._tickets = 0
@@ -66,36 +74,39 @@ class Supervisor:
         same_code = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         db, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
         try:
-            with (
-                Scratch(root) as scratch,
-                ForkServer("light", scratch, environment=same_code) as light,
-                ForkServer(self._heavy_preload, scratch, environment=same_code) as heavy,
-            ):
+            with ExitStack() as stack:
+                scratch = stack.enter_context(Scratch(root))
+                started = {
+                    preload: stack.enter_context(ForkServer(preload, scratch, environment=same_code))
+                    for preload in set(self._preloads.values())
+                }
                 site = Site(
                     settings=settings,
                     db=db,
                     store=open_store(settings.artifacts_url),
                     scratch=scratch,
-                    servers={"plain": light, "tensorflow": heavy},
+                    servers={runtime: started[preload] for runtime, preload in self._preloads.items()},
                     stop=self._stop,
                 )
-                slots = [self._slot(site, "light", 0, [light])]
-                slots += [self._slot(site, "heavy", n, [light, heavy]) for n in range(settings.slots)]
-                for slot in slots:
-                    slot.start()
-                self._be_seen(site)
-                for slot in slots:
-                    slot.join()
+                self._run_slots(site)
         finally:
             dispatcher.close()
             db.close()
 
-    def _slot(self, site: Site, lane: str, number: int, needs: list[ForkServer]) -> threading.Thread:
-        return threading.Thread(
-            target=self._serve, args=(site, lane, needs), name=f"slot-{lane}-{number}", daemon=True
-        )
+    def _run_slots(self, site: Site) -> None:
+        """Start the slots, say that this worker lives until it is stopped, and wait for the slots to end."""
+        slots = [
+            threading.Thread(target=self._serve, args=(site, lane), name=f"slot-{lane}", daemon=True)
+            for lane in ("light", *["heavy"] * self.settings.slots)
+        ]
+        for slot in slots:
+            slot.start()
+        self._be_seen(site)
+        for slot in slots:
+            slot.join()
 
-    def _serve(self, site: Site, lane: str, needs: list[ForkServer]) -> None:
+    def _serve(self, site: Site, lane: Lane) -> None:
+        needs = [server for runtime, server in site.servers.items() if runtime in NEEDS[lane]]
         while not self._stop.is_set():
             if not all(server.ready(_READY_PATIENCE_S) for server in needs):
                 continue
@@ -115,7 +126,7 @@ class Supervisor:
         with self._woken:
             self._woken.wait_for(lambda: self._tickets != seen, timeout=self.settings.poll_s)
 
-    def _claim(self, site: Site, lane: str) -> Lease | None:
+    def _claim(self, site: Site, lane: Lane) -> Lease | None:
         try:
             with site.db.transaction() as session:
                 return claims.claim(

@@ -8,14 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from sqlalchemy import func, select
 
-from headrace import scheduler
+from headrace import db, scheduler
 from headrace.access import service as access
 from headrace.artifacts.store import LocalStore
 from headrace.config import Settings
@@ -25,7 +26,9 @@ from headrace.dispatch import dispatching_database
 from headrace.jobs import queries, service, transitions
 from headrace.jobs.states import FINAL, State
 from headrace.jobs.tables import Job, JobEvent
+from headrace.registry.tables import Model, ModelVersion
 from headrace.specs.jobs import JobRequest
+from services import new_database
 
 PATIENCE_S = 60.0
 CSV = b"x,label\n" + b"".join(b"%d.5,%s\n" % (n, b"ab"[n % 2 : n % 2 + 1]) for n in range(200))
@@ -40,6 +43,7 @@ class Deployment:
         self.db, self._dispatcher = dispatching_database(settings.database_url, settings.broker_url)
         self.store = LocalStore(settings.data / "artifacts")
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.model = "m"
         self._stop = threading.Event()
         self._scheduler = threading.Thread(target=scheduler.run, args=(settings, self._stop))
         self._scheduler.start()
@@ -55,6 +59,12 @@ class Deployment:
             worker = subprocess.Popen([sys.executable, script], env=environment, stderr=output, stdout=output)
         self.workers.append(worker)
         return worker
+
+    def versions(self) -> int:
+        """Return how many versions the test's model has."""
+        with self.db.read() as session:
+            query = select(func.count()).select_from(ModelVersion).join(Model, Model.id == ModelVersion.model)
+            return session.scalar(query.where(Model.name == self.model)) or 0
 
     def upload(self, content: bytes = CSV, name: str = "table") -> Job:
         with self.store.stage() as stage:
@@ -85,7 +95,7 @@ class Deployment:
             )
 
     def train(self, params: dict[str, Any] | None = None, **fields: Any) -> Job:
-        spec = {"model": "m", "dataset": "table@1", "algorithm": "scripted", "target": "label"}
+        spec = {"model": self.model, "dataset": "table@1", "algorithm": "scripted", "target": "label"}
         return self.submit("train", spec | {"params": params or {}}, **fields)
 
     def cancel(self, job: Job) -> None:
@@ -168,25 +178,41 @@ class Deployment:
         self.db.close()
 
 
-@pytest.fixture
-def deployment(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Deployment]:
-    data = tmp_path / "data"
-    data.mkdir()
-    settings = Settings.load(
-        {},
-        data=data,
-        database_url=database_url,
-        broker_url=redis_url,
-        slots=1,
-        lease_s=2,
-        renew_s=0.3,
-        tick_s=0.2,
-        poll_s=0.2,
-        backoff_base_s=0.1,
-        backoff_max_s=0.2,
-    )
-    deployment = Deployment(settings)
-    try:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def deployment(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """One deployment for all tests of a module, since its worker takes seconds to start."""
+    with ExitStack() as stack:
+        data = tmp_path_factory.mktemp("data")
+        url = f"sqlite:///{data / 'headrace.db'}"
+        if request.param == "postgresql":
+            url = stack.enter_context(new_database(request.getfixturevalue("postgresql_server")))
+        db.upgrade(url)
+        settings = Settings.load(
+            {},
+            data=data,
+            database_url=url,
+            broker_url=request.getfixturevalue("redis_url"),
+            slots=1,
+            lease_s=2,
+            renew_s=0.3,
+            tick_s=0.2,
+            poll_s=0.2,
+            backoff_base_s=0.1,
+            backoff_max_s=0.2,
+        )
+        deployment = Deployment(settings)
+        stack.callback(deployment.close)
+        deployment.start_worker()
+        deployment.succeeded(deployment.upload())
         yield deployment
-    finally:
-        deployment.close()
+
+
+@pytest.fixture
+def ready(deployment: Deployment) -> Deployment:
+    """The deployment, with a worker that lives, the dataset table@1, and a model name of the test's own."""
+    deployment.model = f"m{time.time_ns():x}"
+    if all(worker.poll() is not None for worker in deployment.workers):
+        deployment.start_worker()
+    return deployment

@@ -7,47 +7,33 @@ import time
 
 import psutil
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from headrace.jobs.tables import Job
-from headrace.registry.tables import ModelVersion
 from integration.workers.conftest import Deployment
-
-
-def versions(deployment: Deployment) -> int:
-    with deployment.db.read() as session:
-        return session.scalar(select(func.count()).select_from(ModelVersion)) or 0
-
-
-@pytest.fixture
-def ready(deployment: Deployment) -> Deployment:
-    """A deployment with one worker and the dataset table@1."""
-    deployment.start_worker()
-    deployment.succeeded(deployment.upload())
-    return deployment
 
 
 def test_a_table_becomes_a_model_becomes_predictions(ready: Deployment) -> None:
     trained = ready.succeeded(ready.train({"seconds": 0.2}))
     assert trained.result is not None
-    assert (trained.result["model"], trained.result["version"]) == ("m", 1)
+    assert (trained.result["model"], trained.result["version"]) == (ready.model, 1)
     kinds = [event.type for event in ready.events(trained)]
     assert {"state", "progress", "metric", "log"} == set(kinds)
     assert [event.seq for event in ready.events(trained)] == list(range(1, len(kinds) + 1))
     assert "scripted learner begins" in ready.log(trained)
 
-    predicted = ready.succeeded(ready.submit("predict", {"model": "m", "dataset": "table"}))
+    predicted = ready.succeeded(ready.submit("predict", {"model": ready.model, "dataset": "table"}))
     assert predicted.result is not None
     assert predicted.result["rows"] == 200
-    assert predicted.spec["model"] == "m@1"
+    assert predicted.spec["model"] == f"{ready.model}@1"
     assert not list((ready.settings.data / "scratch").glob("*/job_*"))
 
 
 def test_a_job_that_depends_on_another_sees_what_it_made(ready: Deployment) -> None:
     trained = ready.train({"seconds": 0.2})
-    dependent = ready.submit("predict", {"model": "m", "dataset": "table"}, depends_on=[trained.id])
+    dependent = ready.submit("predict", {"model": ready.model, "dataset": "table"}, depends_on=[trained.id])
     assert dependent.state == "waiting"
-    assert ready.succeeded(dependent).spec["model"] == "m@1"
+    assert ready.succeeded(dependent).spec["model"] == f"{ready.model}@1"
 
 
 @pytest.mark.parametrize("victim", ["job process", "fork server", "supervisor"])
@@ -61,12 +47,12 @@ def test_whatever_is_killed_the_job_runs_again_and_nothing_is_left(ready: Deploy
         for server in ready.fork_servers():
             server.kill()
     else:
-        ready.workers[0].kill()
-        ready.workers[0].wait()
+        ready.workers[-1].kill()
+        ready.workers[-1].wait()
         ready.start_worker()
     ended = ready.succeeded(job)
     assert (ended.attempt, ended.failures) == (2, 1)
-    assert versions(ready) == 1
+    assert ready.versions() == 1
     lost = [e.data["error"]["message"] for e in ready.events(job) if "error" in e.data]
     assert len(lost) == 1
     assert lost[0].startswith("worker lost")
@@ -79,8 +65,8 @@ def test_whatever_is_killed_the_job_runs_again_and_nothing_is_left(ready: Deploy
 
 def test_a_clean_shutdown_hands_the_job_back_and_counts_no_failure(ready: Deployment) -> None:
     job = ready.running(ready.train({"seconds": 1.5, "stubborn": True}))
-    ready.workers[0].send_signal(signal.SIGTERM)
-    assert ready.workers[0].wait(10) == 0
+    ready.workers[-1].send_signal(signal.SIGTERM)
+    assert ready.workers[-1].wait(10) == 0
     assert ready.job(job).state == "queued"
     assert not ready.processes()
     ready.start_worker()
@@ -90,7 +76,7 @@ def test_a_clean_shutdown_hands_the_job_back_and_counts_no_failure(ready: Deploy
 
 def test_a_worker_back_from_the_dead_writes_nothing(ready: Deployment) -> None:
     job = ready.running(ready.train({"seconds": 1.5}))
-    zombie = psutil.Process(ready.workers[0].pid)
+    zombie = psutil.Process(ready.workers[-1].pid)
     zombie.suspend()
     ready.start_worker()
     ended = ready.succeeded(job)
@@ -100,7 +86,7 @@ def test_a_worker_back_from_the_dead_writes_nothing(ready: Deployment) -> None:
     # The zombie is given the time to find out: the first attempt's process dies, as its lease is gone.
     ready.until(lambda: not ready.job_processes(), "the first attempt lives on")
     assert ready.events(job)[len(events) :] == []
-    assert versions(ready) == 1
+    assert ready.versions() == 1
     assert ready.succeeded(ready.train()).state == "succeeded"
 
 
@@ -112,7 +98,7 @@ def test_cancelling_a_running_job_kills_it(ready: Deployment) -> None:
     assert time.monotonic() - asked < 5
     assert ended.state == "cancelled"
     assert not ready.job_processes()
-    assert versions(ready) == 0
+    assert ready.versions() == 0
 
 
 def test_a_job_that_kills_its_process_fails_when_its_attempts_are_spent(ready: Deployment) -> None:
@@ -158,7 +144,7 @@ def test_a_file_that_cannot_be_parsed_fails_with_the_line_and_the_reason(ready: 
 
 
 def test_jobs_start_in_order_of_priority(ready: Deployment) -> None:
-    first = ready.running(ready.train({"seconds": 0.5}))
+    first = ready.running(ready.train({"seconds": 3}))
     jobs = [ready.train(priority=priority) for priority in (1, 9, 5, 9)]
     for job in [first, *jobs]:
         ready.succeeded(job)
