@@ -10,7 +10,8 @@ It is started by `headrace_workers.job_process.ForkServer` with a clean environm
         └──◀ log pipe ──────────────┘ its stdout and stderr
 
 - One thread: a lock held by another would stay locked for ever in a child. The number of threads is taken
-  after the preload (TensorFlow's import starts none) and a fork is refused once it differs.
+  after the preload (one: TensorFlow's import starts none, and the environment keeps OpenBLAS and PyArrow
+  from it) and a fork is refused once it differs.
 - A connection is one job. When its client closes or shuts down its side, the job is killed; when ``control``
   ends (the supervisor died), or on SIGTERM, all are. The kernel tells the server of its parent's death also
   during the preload, and kills a job whose server died.

@@ -28,6 +28,7 @@ ENVIRONMENT = {
     # Threads that a library starts when it is imported would not live on in a child.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # PyArrow's jemalloc
 }
 """All that a fork server and its jobs inherit, besides ``HOME``: a folder of its own, empty at first."""
 

@@ -147,3 +147,14 @@ def look_around(fd):
         "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
     }
     send(fd, type="done", result=result, outputs={})
+
+
+def fit_network(fd):
+    import keras
+    import numpy
+
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+    network.compile("adam", "mse")
+    network.fit(numpy.ones((8, 4)), numpy.ones(8), verbose=0)
+    send(fd, type="done", result={"weights": network.get_weights()[0].tolist()}, outputs={})
