@@ -54,7 +54,7 @@ class Metric(_Wire):
 
     type: Literal["metric"] = "metric"
     name: Annotated[str, Field(max_length=100)]
-    step: int
+    step: Annotated[int, Field(ge=0, le=2**53)]
     value: float
 
 
