@@ -63,16 +63,16 @@ class Follower:
             self._on_state(event)
         elif self._details:
             for line in str(data.get("text", "")).splitlines():
-                self._console.print(Text("  │ ", style="dim").append(clean(line)))
+                self._console.print(Text.assemble(("  │ ", "dim"), clean(line)))
 
     def _on_state(self, event: Event) -> None:
         state = str(event["data"].get("state", ""))
         reason = event["data"].get("reason") or event["data"].get("message") or ""
-        line = Text(f"{event['at'][11:19]} ", style="dim").append(state, STATE_STYLES.get(state, "bold"))
+        line = Text.assemble((f"{event['at'][11:19]} ", "dim")).append(state, STATE_STYLES.get(state, "bold"))
         if event["attempt"] > 1:
             line.append(f" (attempt {event['attempt']})", "dim")
         if reason:
-            line.append(f"  {clean(str(reason))}", "default")
+            line.append(f"  {clean(str(reason))}")
         self._console.print(line)
 
     def _on_progress(self, data: dict[str, Any]) -> None:
@@ -97,9 +97,7 @@ class Follower:
     def _flush_metrics(self) -> None:
         """Print the values of one step on one line, once they are all there."""
         if self._metrics and self._details:
-            self._console.print(
-                Text(f"  epoch {self._step}  ", style="cyan").append("  ".join(self._metrics))
-            )
+            self._console.print(Text.assemble((f"  epoch {self._step}  ", "cyan"), "  ".join(self._metrics)))
         self._metrics = []
 
 

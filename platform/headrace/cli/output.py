@@ -66,7 +66,7 @@ def print_fields(fields: Mapping[str, object]) -> None:
     shown = {name: value for name, value in fields.items() if value not in (None, "", {}, [])}
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
-        console().print(Text(f"{name:<{width}}  ", style="bold").append_text(text(value)))
+        console().print(Text.assemble((f"{name:<{width}}  ", "bold"), text(value)))
 
 
 def text(value: object) -> Text:

@@ -68,6 +68,7 @@ def test_two_on_one_folder_are_told_apart_by_the_first_ones_process(
 
 def test_a_killed_holder_leaves_no_lock(settings: Settings, holder: subprocess.Popen[str]) -> None:
     holder.kill()
+    os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # dead, and still a zombie
     with deployment.locked(settings):
         assert not settings.url_file.exists()
     assert deployment.running_at(settings) is None
