@@ -13,6 +13,11 @@ from headrace_workers.engine.data import csv_files
 from headrace_workers.engine.data.string_values import MISSING
 
 
+def set_blocks(patch: pytest.MonkeyPatch, size: int) -> None:
+    patch.setattr(csv_files, "BLOCK_BYTES", size)
+    patch.setattr(csv_files, "BLOCK_BYTES_PER_COLUMN", 0)
+
+
 def test_types_and_values(ingest: Any) -> None:
     found = ingest(
         "n,i,b,c,t,when\n"
@@ -203,7 +208,7 @@ def test_row_groups_are_bounded(ingest: Any) -> None:
 
 
 def test_a_late_surprise_widens_the_whole_column(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_files, "BLOCK_BYTES", 1000)
+    set_blocks(monkeypatch, 1000)
     found = ingest("a,b,c\n" + "".join(f"{i},{i},\n" for i in range(500)) + "x,0.5,2024-01-01\n")
     assert found.columns == {"a": "text", "b": "number", "c": "timestamp"}
     assert found.table["a"].to_pylist() == [*map(str, range(500)), "x"]
@@ -218,7 +223,7 @@ def test_line_ends_inside_quotes_survive_the_ends_of_blocks(
     ingest: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for size in range(20, 40):
-        monkeypatch.setattr(csv_files, "BLOCK_BYTES", size)
+        set_blocks(monkeypatch, size)
         found = ingest("a,b\r\n" + 'x,"y\r\nz"\r\n' * 50)
         assert found.table["b"].to_pylist() == ["y\r\nz"] * 50
 
@@ -247,7 +252,7 @@ def test_round_trip(ingest: Any, columns: list[Any], rows: int, block_bytes: int
         cells = [values[row] for _, values in columns]
         writer.writerow(c.isoformat() if isinstance(c, datetime) else c for c in cells)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_files, "BLOCK_BYTES", block_bytes)
+        set_blocks(patch, block_bytes)
         found = ingest(text.getvalue(), **{f"c{i}": kind for i, (kind, _) in enumerate(columns)})
     expected = {f"c{i}": values[:rows] for i, (_, values) in enumerate(columns)}
     assert found.table.to_pydict() == expected
@@ -273,7 +278,7 @@ def test_where_blocks_end_makes_no_difference(ingest: Any, cells: list[str]) -> 
     content = "k,x\n" + "".join(f"{'k' * 20},{cell}\n" for cell in cells)
     whole = ingest(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_files, "BLOCK_BYTES", 60)
+        set_blocks(patch, 60)
         pieces = ingest(content)
     assert pieces.columns == whole.columns
     assert pieces.table["x"].to_pylist() == whole.table["x"].to_pylist()

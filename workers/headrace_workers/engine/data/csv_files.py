@@ -36,6 +36,8 @@ from headrace_workers.engine.data.csv_errors import (
 from headrace_workers.engine.data.string_values import MISSING, DoesNotFit, StringColumn
 
 BLOCK_BYTES: Final = 1 << 20
+BLOCK_BYTES_PER_COLUMN: Final = 2 << 10
+"""Wide tables get larger blocks, since each column of each block has a cost of its own."""
 WIDE_BLOCK_BYTES: Final = 4 << 20
 MAX_COLUMNS_BYTES: Final = MAX_LINE_BYTES - (16 << 10)
 """What the job's result has room for: it lists the columns, some 4,500 of them with short names."""
@@ -56,17 +58,14 @@ class CsvFile:
     file has been read, by bytes.
     """
 
-    def __init__(
-        self, path: Path, types: Mapping[str, ColumnType], *, block_bytes: int | None = None
-    ) -> None:
+    def __init__(self, path: Path, types: Mapping[str, ColumnType]) -> None:
         """Read the header. Raises `BadData` when it is no header, or ``types`` does not fit it."""
         self._path = path
         self._bytes = path.stat().st_size
         self._bytes_read = 0
         names = _header(path)
         _check_types(types, names)
-        # Wide tables get larger blocks, since each column of each block has a cost of its own.
-        self._block_bytes = block_bytes or min(WIDE_BLOCK_BYTES, max(BLOCK_BYTES, len(names) << 11))
+        self._block_bytes = min(WIDE_BLOCK_BYTES, max(BLOCK_BYTES, BLOCK_BYTES_PER_COLUMN * len(names)))
         self.columns = [StringColumn(name, types.get(name)) for name in names]
 
     @property
