@@ -12,6 +12,7 @@ import pytest
 
 from contract.api import NOW, Api
 from headrace.artifacts import service as artifacts
+from headrace.errors import ArtifactCorrupt
 from headrace.jobs.tables import Job
 
 Problem = Callable[..., dict[str, Any]]
@@ -120,14 +121,33 @@ def _file(api: Api, content: bytes) -> Path:
     return next(Path(api.parts.settings.data).rglob(name))
 
 
-def test_bytes_that_have_gone_bad_are_not_passed_off_as_good(api: Api) -> None:
+def _spoil(path: Path) -> None:
+    content = path.read_bytes()
+    path.chmod(0o640)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def test_a_small_file_that_has_gone_bad_is_a_fault(api: Api, problem: Problem) -> None:
     api.ready_dataset()
     version = api.model_version()
-    path = _file(api, b"package " * 100)
-    path.chmod(0o640)
-    path.write_bytes(b"Package " * 100)
-    with pytest.raises(Exception, match="reads as"):
-        api.get(f"models/iris/versions/{version}/archive")
+    _spoil(_file(api, b"package " * 100))
+    problem(api.get(f"models/iris/versions/{version}/archive"), 500)
+
+
+def test_a_large_file_that_has_gone_bad_never_arrives_whole(api: Api) -> None:
+    job = api.upload("any").json["job"]
+    stored = api.store(CONTENT)
+    with api.parts.database.transaction() as session:
+        artifacts.attach(session, project="default", owner=job, files={"output": stored}, now=NOW)
+    _spoil(_file(api, CONTENT))
+    headers = {"Authorization": f"Bearer {api.key}"}
+    answer = api.client.get(f"/api/v1/jobs/{job}/output", headers=headers)
+    sent: list[bytes] = []
+    with pytest.raises(ArtifactCorrupt):
+        sent.extend(answer.response)  # type: ignore[arg-type]
+    answer.close()
+    assert answer.status_code == 200
+    assert 0 < sum(map(len, sent)) < len(CONTENT)
 
 
 def test_a_file_that_is_gone_is_a_fault(api: Api, problem: Problem) -> None:

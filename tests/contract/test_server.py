@@ -153,6 +153,8 @@ def test_what_is_too_large_is_refused_early_and_leaves_nothing(server: Server) -
         "/api/v1/jobs", content=_pieces(2), headers={"Content-Type": "application/json"}
     )
     assert chunked.status_code == 413
+    bad_chunks = head + b"Transfer-Encoding: chunked\r\n\r\n4\r\na,b\n\r\nZZ\r\n"
+    assert server.exchange(bad_chunks)[0] == 400
     # A client that goes away in the middle, with and without having said how much there is.
     for rest in (b"Content-Length: 500\r\n\r\na,b\n", b"Transfer-Encoding: chunked\r\n\r\n4\r\na,b\n\r\n"):
         with server.connect() as connection:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from flask import Request
+from gunicorn.http.errors import ParseException
 
 from headrace.errors import Malformed, TooLarge, Unsupported
 
@@ -35,7 +36,7 @@ def check_type(request: Request, accepted: Sequence[str]) -> None:
 def stream(request: Request, max_bytes: int, *, chunk: int) -> Iterator[bytes]:
     """Yield the body in pieces of at most ``chunk`` bytes, announced length or not.
 
-    Raises TooLarge as soon as that is known, Malformed when fewer bytes come than were announced.
+    Raises TooLarge as soon as that is known, Malformed when it breaks off or its chunks cannot be told apart.
     """
     too_large = TooLarge(f"The body should have at most {max_bytes} bytes.")
     announced = request.content_length
@@ -47,7 +48,7 @@ def stream(request: Request, max_bytes: int, *, chunk: int) -> Iterator[bytes]:
     if announced is None and not terminated:
         return
     while announced is None or total < announced:
-        piece = source.read(chunk if announced is None else min(chunk, announced - total))
+        piece = _read(source, chunk if announced is None else min(chunk, announced - total))
         if not piece:
             break
         total += len(piece)
@@ -56,6 +57,15 @@ def stream(request: Request, max_bytes: int, *, chunk: int) -> Iterator[bytes]:
         yield piece
     if announced is not None and total < announced:
         raise Malformed(f"The body ended after {total} of the {announced} bytes announced.")
+
+
+def _read(source: Any, size: int) -> bytes:
+    try:
+        piece: bytes = source.read(size)
+    except (OSError, ParseException) as error:
+        # The connection broke, or stood still for longer than the server waits; or bad chunks.
+        raise Malformed(f"The body breaks off: {error}") from None
+    return piece
 
 
 def parse(raw: bytes) -> Any:

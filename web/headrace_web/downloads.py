@@ -75,14 +75,14 @@ def _range(stored: Stored) -> tuple[int, int] | None:
 
 def _verified(store: Store, digest: str) -> Iterator[bytes]:
     pieces = read_verified(store, digest)
-    # Read the first piece now: a missing file must be an error, not a broken stream.
-    held = next(pieces, b"")
+    # Two pieces now: a missing file, or a small one gone bad, is an error and not a broken stream.
+    held, following = next(pieces, b""), next(pieces, None)
 
     def rest() -> Iterator[bytes]:
-        last = held
-        for piece in pieces:
+        last, coming = held, following
+        while coming is not None:
             yield last
-            last = piece
+            last, coming = coming, next(pieces, None)
         yield last
 
     return rest()
