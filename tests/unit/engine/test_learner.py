@@ -98,6 +98,12 @@ def test_bits_depend_on_the_seed_but_not_on_memory_or_calls(
     assert _trained(memory, params, other) != digest
 
 
+def test_each_epoch_and_each_seed_has_an_order_of_its_own() -> None:
+    orders = [epoch_order(seed, epoch, 50).tolist() for seed in (0, 1) for epoch in (0, 1)]
+    assert len({tuple(order) for order in orders}) == 4
+    assert all(sorted(order) == list(range(50)) for order in orders)
+
+
 def test_a_resumed_fit_ends_where_the_undisturbed_one_does(tmp_path: Path) -> None:
     params = CnnParams(epochs=4, filters=[4], dense=[8], dropout=0.5, early_stopping=2)
     rows = _rows(tmp_path)

@@ -12,6 +12,7 @@ import pytest
 from sklearn import datasets
 
 import learning
+from headrace_workers.engine.package import Package
 
 WITHOUT = {"validation": 0.2, "test": 0.2, "by": "random"}
 
@@ -151,6 +152,45 @@ def test_images_that_cannot_be_read_are_counted_up_to_a_tenth(tmp_path: Path) ->
     failed = learning.train(tmp_path / "job2", data, "cnn", "label", params=params).failed
     assert failed.error == "BadData"
     assert "there is no image" in failed.message
+
+
+def test_columns_and_target_are_fitted_on_training_rows_only(tmp_path: Path) -> None:
+    part = ["train", "validation", "test"] * 100
+    data = learning.write(
+        tmp_path / "data",
+        {
+            "x": ("number", [1000.0 if p != "train" else float(i % 7) for i, p in enumerate(part)]),
+            "c": ("category", [f"{p} {i % 2}" for i, p in enumerate(part)]),
+            "part": ("category", part),
+            "target": ("category", [f"{'b' if p == 'train' else 'c'}{i % 2}" for i, p in enumerate(part)]),
+        },
+    )
+    ran = learning.train(
+        tmp_path / "job",
+        data,
+        "random_forest",
+        features=["x", "c"],
+        split={"by": "column:part"},
+        params={"trees": 2},
+    )
+    predictor = Package.load(ran.package).predictor
+    x, c = (encoder.model_dump() for encoder in predictor.preprocessing.encoders)
+    assert x["mean"] < 7
+    assert c["levels"] == ["train 0", "train 1"]
+    assert predictor.target.model_dump()["classes"] == ["b0", "b1"]
+    # No test row has a class that training saw.
+    assert ran.done.result["metrics"]["accuracy"] == 0
+    assert ran.evaluation["rows"] == 100
+
+
+def test_too_many_columns_are_refused_before_the_fit(tmp_path: Path) -> None:
+    values = [float(i) for i in range(50)]
+    columns: dict[str, Any] = {"x" * 1000 + str(i): ("number", values) for i in range(250)}
+    target = ["a" if v % 2 else "b" for v in values]
+    data = learning.write(tmp_path / "data", columns | {"target": ("category", target)})
+    ran = learning.train(tmp_path / "job", data, "random_forest")
+    assert ran.failed.error == "BadSpec"
+    assert "signature" in ran.failed.message
 
 
 def test_early_stopping_keeps_the_best_weights(tmp_path: Path, iris: learning.Data) -> None:

@@ -46,13 +46,14 @@ def run(task: Task, context: Context) -> Done:
     columns, target = training.fit_columns()
     rows, validation = training.encode(columns, target)
     learner = training.learner(columns, target)
+    predictor = Predictor(columns, learner, target)
+    _check_signature(predictor)
     try:
         learner.fit(rows, validation, _Monitor(context))
     finally:
         for part in (rows, validation):
             if part is not None:
                 part.close()
-    predictor = Predictor(columns, learner, target)
     evaluation = training.evaluate(predictor)
     return training.finish(predictor, evaluation)
 
@@ -155,9 +156,6 @@ class _Training:
             environment=environment.describe(self.threads),
             weights_digest=package.weights_digest(predictor.learner.learned()),
         )
-        signature = manifest.signature.model_dump(mode="json")
-        if len(json.dumps(signature)) > MAX_SIGNATURE_BYTES:
-            raise BadSpec(f"features: the names of {len(self.features)} columns are too long to be recorded.")
         package.write(self.context.out / PACKAGE_FILE, manifest, predictor)
         (self.context.out / EVALUATION_FILE).write_text(
             json.dumps(evaluation, ensure_ascii=False, allow_nan=False), encoding="utf-8"
@@ -167,12 +165,21 @@ class _Training:
             result={
                 "metrics": evaluation["metrics"],
                 "task": target.task,
-                "signature": signature,
+                "signature": predictor.signature,
                 "weights_digest": manifest.weights_digest,
                 "environment": manifest.environment,
                 "rows": self.rows,
             },
             outputs={"package": PACKAGE_FILE, "evaluation": EVALUATION_FILE},
+        )
+
+
+def _check_signature(predictor: Predictor) -> None:
+    size = len(json.dumps(predictor.signature))
+    if size > MAX_SIGNATURE_BYTES:
+        raise BadSpec(
+            f"features: the names of {len(predictor.preprocessing.columns)} columns and their classes take "
+            f"{size} bytes in the model's signature, the limit is {MAX_SIGNATURE_BYTES}."
         )
 
 
