@@ -13,7 +13,7 @@ import click
 
 from headrace.config import Settings
 
-_SHUTDOWN_S = 8.0
+_SHUTDOWN_S = 5.0
 
 
 @click.command()
