@@ -84,7 +84,7 @@ def test_types_and_values(ingest: Any) -> None:
         (["inf", "1"], "text"),
         (["1e999", "1"], "text"),
         ([" 1", "2 "], "integer"),
-        (["1", "  "], "integer"),
+        (["1", "  "], "text"),
         (["1", "NA"], "integer"),
         (["1", "na"], "text"),
         (["1", "true"], "text"),

@@ -13,8 +13,8 @@ Which block a value stands in makes no difference. A missing value fits every ty
 - timestamp: ISO 8601 date, or date and time to the nanosecond (kept to the microsecond), with ``Z``, an
   offset, or nothing, which means UTC.
 
-White space around a number, boolean or timestamp is passed over, so blanks are a missing value there; in
-text it is kept.
+White space around a number, boolean or timestamp is passed over; in text it is kept. A field of nothing but
+blanks is text.
 """
 
 from __future__ import annotations
@@ -86,8 +86,6 @@ class StringColumn:
             if converted is None:
                 raise self._misfit(values, self.forced)
             return converted
-        if self.type is None and _blanks_as_missing(values).null_count == len(values):
-            return pa.nulls(len(values), self.arrow_type)
         for wider in _WIDER[self.type]:
             # Mostly a few values tell, before all are tried.
             if _convert(values.slice(0, _PROBED), wider) is None:
@@ -117,15 +115,10 @@ def _convert(values: pa.Array, to: ColumnType, *, forced: bool = False) -> pa.Ar
         return values
     converted = _convert_exactly(values, to, forced)
     if converted is None:
-        trimmed = _blanks_as_missing(values)
+        trimmed = pc.utf8_trim_whitespace(values)
         if not trimmed.equals(values):
             converted = _convert_exactly(trimmed, to, forced)
     return converted
-
-
-def _blanks_as_missing(values: pa.Array) -> pa.Array:
-    trimmed = pc.utf8_trim_whitespace(values)
-    return pc.if_else(pc.is_in(trimmed, pa.array(MISSING)), None, trimmed)
 
 
 def _convert_exactly(values: pa.Array, to: ColumnType, forced: bool) -> pa.Array | None:
