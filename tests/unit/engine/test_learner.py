@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,8 @@ def test_a_saved_network_predicts_the_same_bits(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         learner.save(tmp_path / name)
     assert (tmp_path / "a/model.keras").read_bytes() == (tmp_path / "b/model.keras").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a/model.keras") as source:
+        assert json.loads(source.read("metadata.json")).keys() == {"keras_version"}
     loaded = Cnn.load(tmp_path / "a", params, IMAGES)
     inputs, _ = _data()
     assert np.array_equal(loaded.predict(inputs), learner.predict(inputs))

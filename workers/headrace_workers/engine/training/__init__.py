@@ -2,7 +2,9 @@
 
 - `rows`: encoded rows of fixed width, in memory or, above a limit, in a file of the scratch folder; both
   are read by index, so that the order of rows, and with it every bit, is the same for both.
-- `fit`: epochs, learning curves, early stopping, and the state between two epochs.
+- `encode`: a part of a dataset into such rows, once.
+- `fit`: epochs, learning curves, `early_stopping`, and the state between two epochs.
+- `objective`: the loss, and the figure beside it that people read.
 - `steps`: the optimizer's steps. One call runs many of them in a graph: 1.5 to 2 times as fast as one call
   of Keras each, to the same bits. Tracing costs half a second, so a fit traces once.
 - `forward`: predictions in blocks of one fixed size, so that a row's bits do not depend on its neighbours.
