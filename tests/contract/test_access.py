@@ -11,6 +11,7 @@ import pytest
 
 from contract.api import NOW, TRAIN, Api
 from headrace.access import service as access
+from headrace.artifacts import service as artifacts
 from headrace_web.api import all_routes
 from headrace_web.routes import Routes
 
@@ -99,6 +100,9 @@ def test_nothing_of_another_project_is_there(api: Api, problem: Problem) -> None
     api.call("PUT", "models/iris/aliases/champion", json={"version": 1})
     job = api.submit().json["id"]
     key = api.get("keys").json["items"][0]["id"]
+    output = {"output": api.store(b"rows")}
+    with api.parts.database.transaction() as session:
+        artifacts.attach(session, project="default", owner=job, files=output, now=NOW)
     before = api.footprint()
     other = api.as_key("other")
     filled = {"job": job, "key": key, "name": "iris", "version": "1", "alias": "champion"}
@@ -112,6 +116,8 @@ def test_nothing_of_another_project_is_there(api: Api, problem: Problem) -> None
         path = re.sub(r"<\w+:(\w+)>", lambda match: filled[match[1]], route.path)
         body = {"json": {"version": 1}} if route.method == "PUT" else {}
         query = {"query_string": {"versions": "1"}} if path.endswith("compare") else {}
+        if route.method == "GET":
+            assert api.get(path, **query).status_code == 200, path
         problem(other.call(route.method, path, **body, **query), 404)
         seen += 1
     assert seen >= 24

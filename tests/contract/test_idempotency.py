@@ -59,8 +59,9 @@ def test_another_request_with_the_key_is_refused(api: Api, problem: Problem) -> 
     assert api.footprint() == before
 
 
-def test_the_types_of_an_upload_are_part_of_it(api: Api, problem: Problem) -> None:
+def test_path_and_query_are_part_of_a_request(api: Api, problem: Problem) -> None:
     api.upload("iris", headers=KEY)
+    problem(api.upload("rose", headers=KEY), 422)
     problem(api.upload("iris", headers=KEY, query="types=x:text"), 422)
 
 
