@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, PlainSerializer
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ].*", re.ASCII)
 
 
 def _rfc3339(value: datetime) -> str:
@@ -14,3 +17,19 @@ def _rfc3339(value: datetime) -> str:
 
 Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
 """A moment, shown in UTC with ``Z``, to the millisecond."""
+
+
+def _check_text(value: Any) -> Any:
+    if isinstance(value, str) and not _RFC3339.fullmatch(value):
+        raise ValueError("should be a time like 2027-01-02T03:04:05Z")
+    return value
+
+
+def _check_range(value: datetime) -> datetime:
+    if not 1900 <= value.year <= 9000:
+        raise ValueError("should be a time between the years 1900 and 9000")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_check_text), AfterValidator(_check_range)]
+"""A moment as it comes in: RFC 3339 with its offset, so far from the ends of time that arithmetic is safe."""

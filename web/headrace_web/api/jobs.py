@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from flask import Response
-from pydantic import AwareDatetime, BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 from sqlalchemy.orm import Session
 
 from headrace.artifacts import service as artifacts
@@ -20,7 +20,7 @@ from headrace_web.calls import Answer, Call, Parts
 from headrace_web.idempotency import once
 from headrace_web.pagination import Page, PageQuery, Query
 from headrace_web.routes import Routes
-from headrace_web.shapes import Time
+from headrace_web.shapes import Moment, Time
 
 routes = Routes("jobs", "/api/v1/jobs")
 
@@ -101,8 +101,8 @@ class JobsQuery(PageQuery):
     model: Annotated[str | None, Field(max_length=100)] = None
     dataset: Annotated[str | None, Field(max_length=100)] = None
     tag: Annotated[str | None, Field(max_length=500, description="`key:value`")] = None
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
     q: Annotated[str | None, Field(max_length=200, description="Part of the name, or an id")] = None
 
     @field_validator("tag")

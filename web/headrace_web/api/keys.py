@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from headrace.access import service as access
 from headrace.access.tables import ApiKey
@@ -14,7 +14,7 @@ from headrace.specs.base import Name, Spec
 from headrace_web.calls import Answer, Call
 from headrace_web.pagination import Page, PageQuery
 from headrace_web.routes import Routes
-from headrace_web.shapes import Time
+from headrace_web.shapes import Moment, Time
 
 routes = Routes("keys", "/api/v1/keys")
 
@@ -27,7 +27,7 @@ class NewKey(Spec):
     role: Role
     project: Name | None = None
     name: Annotated[str, Field(max_length=200)] = ""
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class Key(BaseModel):
