@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, PlainSerializer
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ].*", re.ASCII)
 
@@ -20,7 +20,7 @@ Time = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str)]
 
 
 def _check_text(value: Any) -> Any:
-    if isinstance(value, str) and not _RFC3339.fullmatch(value):
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
         raise ValueError("should be a time like 2027-01-02T03:04:05Z")
     return value
 
@@ -31,5 +31,8 @@ def _check_range(value: datetime) -> datetime:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_check_text), AfterValidator(_check_range)]
+# Not strict: what a validator has looked at is Python's str to pydantic, no longer JSON's.
+Moment = Annotated[
+    AwareDatetime, Field(strict=False), BeforeValidator(_check_text), AfterValidator(_check_range)
+]
 """A moment as it comes in: RFC 3339 with its offset, so far from the ends of time that arithmetic is safe."""
