@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import func, select
 
-from domain import BACKOFF, NOW, Domain, at_once, overlap
+from domain import BACKOFF, LEASE_S, NOW, Domain, at_once, overlap
 from headrace.access.tables import Project
 from headrace.db import new_id
-from headrace.jobs import transitions
+from headrace.jobs import claims, transitions
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
 
@@ -167,6 +167,20 @@ def test_quotas_are_exact_under_thirty_claimers(domain: Domain) -> None:
             assert Counter(projects) == quotas
         assert len(won) == 5
         at_once(*(partial(domain.do, transitions.succeed, lease, result={}, now=NOW) for lease in won))
+
+
+def test_a_quota_counts_the_claim_that_is_just_being_made_in_another_queue(domain: Domain) -> None:
+    domain.project("default", max_running=1)
+    domain.submit()
+    domain.submit(queue="gpu")
+    second = overlap(
+        domain,
+        lambda session: claims.claim(
+            session, worker="w", queues=["default"], lane="heavy", now=NOW, lease_s=LEASE_S
+        ),
+        partial(domain.claim, queues=("gpu",)),
+    )
+    assert second is None
 
 
 def test_the_quota_of_queued_jobs_is_exact_under_racing_submissions(domain: Domain) -> None:
