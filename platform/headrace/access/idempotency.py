@@ -84,7 +84,7 @@ def complete(
     answer: dict[str, Any],
     now: datetime,
 ) -> None:
-    """Keep ``answer``. Call it in the transaction of the effect. Raises `Conflict` if the right has expired."""
+    """Keep ``answer``. Call it in the transaction of the effect. Raises `Conflict` if the right has gone."""
     row = session.get(IdempotencyKey, (reservation.project, reservation.key), with_for_update=True)
     if row is None or row.token != reservation.token:
         raise Conflict("this request took too long, and another with the same idempotency key came first")

@@ -106,7 +106,7 @@ def authenticate(session: Session, key: str, now: datetime) -> Principal:
 
 
 def acting_in(session: Session, principal: Principal, project: str | None) -> Principal:
-    """Return ``principal`` acting in ``project``. Raises `Forbidden` unless that is its own or it is admin."""
+    """Return ``principal`` acting in ``project``. Raises `Forbidden` unless it is its own or an admin's."""
     if project is None or project == principal.project:
         return principal
     if not principal.may("admin"):

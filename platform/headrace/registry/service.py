@@ -166,7 +166,7 @@ def aliases_of(session: Session, model: Model) -> dict[str, int]:
         .where(ModelAlias.model == model.id)
         .order_by(ModelAlias.alias)
     )
-    return {alias: version for alias, version in rows}
+    return dict(rows.all())
 
 
 def set_alias(
