@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace_workers.engine.data.histogram import FINE_BINS, SHOWN_BINS, Histogram
@@ -15,6 +15,7 @@ from headrace_workers.engine.data.profile import MAX_DISTINCT, MAX_SAMPLED_ROWS,
 FLOATS = st.floats(-1e200, 1e200).map(lambda x: x if abs(x) > 1e-100 else 0.0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(FLOATS, min_size=1, max_size=20), min_size=1, max_size=6))
 def test_histogram_counts_every_value_in_its_bin(blocks: list[list[float]]) -> None:
     histogram = Histogram()
