@@ -38,6 +38,10 @@ class Conflict(HeadraceError):
     """The state of the thing does not allow this."""
 
 
+class IdempotencyKeyInUse(Conflict):
+    """A request with this idempotency key is being answered now; ask again for its answer."""
+
+
 class Unauthenticated(HeadraceError):
     """A valid API key is needed: `Authorization: Bearer hr_…`."""
 

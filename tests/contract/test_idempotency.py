@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -121,6 +122,31 @@ def test_while_the_first_is_being_answered_the_second_is_refused(
     problem(answer, 409)
     assert api.submit(headers=KEY).headers["Idempotency-Replayed"] == "true"
     assert len(api.get("jobs?kind=train").json["items"]) == 1
+
+
+def test_while_an_upload_is_received_the_second_is_refused(api: Api, problem: Problem) -> None:
+    seen = []
+
+    class Slow(io.BytesIO):
+        """A body that is read while another request comes."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            if not seen:
+                refused = api.upload("iris", headers=KEY)
+                assert refused.headers["Retry-After"] == "1"
+                seen.append(problem(refused, 409)["type"].rpartition("/")[2])
+            return super().read(size)
+
+    body = b"id,x,label\n1,2.5,a\n"
+    first = api.post(
+        "datasets/iris/versions",
+        input_stream=Slow(body),
+        content_length=len(body),
+        content_type="text/csv",
+        headers=KEY,
+    )
+    assert first.status_code == 202
+    assert seen == ["idempotency-key-in-use"]
 
 
 def test_of_many_at_once_one_counts(api: Api) -> None:

@@ -43,6 +43,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
     e.Unauthenticated: Problem("unauthenticated", 401, "A valid API key is needed"),
     e.Forbidden: Problem("forbidden", 403, "This key has no right to do this"),
     e.NotFound: Problem("not-found", 404, "Not found"),
+    e.IdempotencyKeyInUse: Problem(
+        "idempotency-key-in-use", 409, "A request with this key is being answered"
+    ),
     e.Conflict: Problem("conflict", 409, "The state of the thing does not allow this"),
     e.PreconditionFailed: Problem("precondition-failed", 412, "The thing has changed since it was read"),
     e.TooLarge: Problem("too-large", 413, "The body is too large"),
@@ -93,7 +96,7 @@ def answer(error: Exception) -> Response:
         response.headers["WWW-Authenticate"] = 'Bearer realm="headrace"'
     if isinstance(error, e.Limited):
         response.headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, e.Unavailable):
+    if isinstance(error, e.Unavailable | e.IdempotencyKeyInUse):
         response.headers["Retry-After"] = "1"
     return response
 

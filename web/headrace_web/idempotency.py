@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -28,35 +29,37 @@ def once(
     act: Callable[[Session], Answer],
     *,
     status: int,
-    content: bytes | None = None,
+    receive: Callable[[Callable[[], None]], bytes] | None = None,
     prepare: Callable[[], object] | None = None,
     hold: timedelta = idempotency.RESERVED_FOR,
 ) -> Response:
     """Answer with what ``act`` returns, called in a transaction; or, for a key seen before, with what it
     returned then.
 
-    Requests are the same when method, path, query and ``content`` are: the call's, unless given (a file's
-    digest). ``prepare`` runs before the transaction and only if ``act`` will; both within ``hold``.
-    Raises Conflict while the first request is being answered, IdempotencyKeyReused for another request.
+    Requests are the same when method, path, query and content are. The content is the call's, or what
+    ``receive`` returns: it reads the body once the key is reserved, and calls its argument now and then to
+    keep it so. ``prepare`` runs before the transaction and only if ``act`` will. Raises IdempotencyKeyInUse
+    while the first request is being answered, IdempotencyKeyReused for another request.
     """
-    database = call.parts.database
     key = _key()
     if key is None:
+        if receive is not None:
+            receive(lambda: None)
         if prepare is not None:
             prepare()
-        with database.transaction() as session:
+        with call.parts.database.transaction() as session:
             return act(session).response(status)
-    fingerprint = _fingerprint(call.content if content is None else content)
-    with database.transaction() as session:
+    with call.parts.database.transaction() as session:
         held = idempotency.reserve(session, call.project, key, call.now, hold=hold)
     if isinstance(held, idempotency.Answered):
-        held.check(fingerprint)
+        held.check(_fingerprint(call.content if receive is None else receive(lambda: None)))
         headers = held.answer["headers"] | {REPLAYED: "true"}
         return json_response(held.answer["body"], held.status, headers)
     try:
+        fingerprint = _fingerprint(call.content if receive is None else receive(_keeper(call, held, hold)))
         if prepare is not None:
             prepare()
-        with database.transaction() as session:
+        with call.parts.database.transaction() as session:
             answer = act(session)
             response = answer.response(status)
             idempotency.complete(
@@ -68,10 +71,24 @@ def once(
                 now=call.parts.clock(),
             )
     except BaseException:
-        with database.transaction() as session:
+        with call.parts.database.transaction() as session:
             idempotency.release(session, held)
         raise
     return response
+
+
+def _keeper(call: Call, held: idempotency.Reservation, hold: timedelta) -> Callable[[], None]:
+    """Return what prolongs the reservation, when a third of its time has gone."""
+    due = time.monotonic() + hold.total_seconds() / 3
+
+    def keep() -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            with call.parts.database.transaction() as session:
+                idempotency.extend(session, held, call.parts.clock(), hold=hold)
+            due = time.monotonic() + hold.total_seconds() / 3
+
+    return keep
 
 
 def _key() -> str | None:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from headrace.access.tables import IdempotencyKey
-from headrace.errors import Conflict, FieldError, IdempotencyKeyReused
+from headrace.errors import Conflict, FieldError, IdempotencyKeyInUse, IdempotencyKeyReused
 
 KEPT_FOR = timedelta(hours=48)
 RESERVED_FOR = timedelta(seconds=60)
@@ -68,11 +68,21 @@ def reserve(
             with session.begin_nested():
                 session.add(row)
         except IntegrityError:
-            raise _being_answered() from None
+            raise IdempotencyKeyInUse from None
         return Reservation(project=project, key=key, token=token)
     if row.answer is None or row.status is None:
-        raise _being_answered()
+        raise IdempotencyKeyInUse
     return Answered(status=row.status, answer=row.answer, request_sha256=row.request_sha256 or "")
+
+
+def extend(
+    session: Session, reservation: Reservation, now: datetime, *, hold: timedelta = RESERVED_FOR
+) -> None:
+    """Prolong the right to answer, for work that takes long. Raises `Conflict` if it has expired."""
+    row = session.get(IdempotencyKey, (reservation.project, reservation.key), with_for_update=True)
+    if row is None or row.token != reservation.token:
+        raise _overtaken()
+    row.expires_at = now + hold
 
 
 def complete(
@@ -87,7 +97,7 @@ def complete(
     """Keep ``answer``. Call it in the transaction of the effect. Raises `Conflict` if the right has gone."""
     row = session.get(IdempotencyKey, (reservation.project, reservation.key), with_for_update=True)
     if row is None or row.token != reservation.token:
-        raise Conflict("this request took too long, and another with the same idempotency key came first")
+        raise _overtaken()
     row.request_sha256 = request_sha256
     row.status = status
     row.answer = answer
@@ -111,5 +121,5 @@ def purge(session: Session, now: datetime) -> None:
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.expires_at <= now))
 
 
-def _being_answered() -> Conflict:
-    return Conflict("a request with this idempotency key is being answered now")
+def _overtaken() -> Conflict:
+    return Conflict("this request took too long, and another with the same idempotency key came first")

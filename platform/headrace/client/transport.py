@@ -161,8 +161,8 @@ class Transport:
                 if last:
                     raise self._unreachable(error) from None
             except ApiError as error:
-                # After a break the server may still be busy with the very same request: it then says 409.
-                in_progress = number > 1 and error.status == 409
+                # After a break the server may still be busy with the very same request.
+                in_progress = number > 1 and error.type.endswith("/idempotency-key-in-use")
                 if last or (error.status not in OVERLOADED and not in_progress):
                     raise
                 pause = max(pause, min(error.retry_after_s or 0.0, LONGEST_PAUSE_S))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, get_args
 
@@ -28,8 +29,8 @@ from headrace_web.shapes import Time
 
 routes = Routes("datasets", "/api/v1/datasets")
 
-HOLD = timedelta(minutes=10)
-"""How long making an upload durable may take before another request may take over its idempotency key."""
+HOLD = timedelta(minutes=3)
+"""How long making an upload durable may take, and an upload may stall, before its idempotency key is free."""
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/]{43}=):\s*(?:,|$)")
 
 
@@ -162,16 +163,20 @@ def upload(call: Call, name: str, query: UploadQuery) -> Response:
     types = query.column_types()
     announced = _announced_digest()
     with call.parts.store.stage() as stage:
-        empty = True
-        for piece in body.stream(request, call.parts.settings.max_upload_bytes, chunk=CHUNK_BYTES):
-            stage.write(piece)
-            empty = False
-        if empty:
-            raise Malformed("The body is empty.")
         commit = functools.cache(stage.commit)
-        digest = stage.digest()
-        if announced is not None and digest != announced:
-            raise DigestMismatch(f"Content-Digest announces {announced}, but the body is {digest}.")
+
+        def receive(keep: Callable[[], None]) -> bytes:
+            empty = True
+            for piece in body.stream(request, call.parts.settings.max_upload_bytes, chunk=CHUNK_BYTES):
+                stage.write(piece)
+                keep()
+                empty = False
+            if empty:
+                raise Malformed("The body is empty.")
+            digest = stage.digest()
+            if announced is not None and digest != announced:
+                raise DigestMismatch(f"Content-Digest announces {announced}, but the body is {digest}.")
+            return digest.encode()
 
         def act(session: Session) -> Answer:
             version, started = datasets.upload(
@@ -191,7 +196,7 @@ def upload(call: Call, name: str, query: UploadQuery) -> Response:
                 headers={"Location": f"/api/v1/datasets/{name}/versions/{version.version}"},
             )
 
-        return once(call, act, status=202, content=digest.encode(), prepare=commit, hold=HOLD)
+        return once(call, act, status=202, receive=receive, prepare=commit, hold=HOLD)
 
 
 @routes.route("GET", "/<name:name>/versions", role="viewer", query=PageQuery, returns=Page[DatasetVersion])
