@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from headrace import db
 from services import new_database, postgresql, redis_server
+
+# TensorFlow brings an older SQLite, whose symbols would be taken by whatever is loaded after it. In the product
+# no process has both; here the first module of tests that imports Keras would decide for all the others.
+with suppress(ImportError):
+    import pysqlite3  # noqa: F401
 
 
 @pytest.fixture(scope="session")
