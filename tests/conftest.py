@@ -13,8 +13,8 @@ import pytest
 from headrace import db
 from services import new_database, postgresql, redis_server
 
-# TensorFlow brings an older SQLite, whose symbols would be taken by whatever is loaded after it. In the product
-# no process has both; here the first module of tests that imports Keras would decide for all the others.
+# TensorFlow brings an older SQLite, whose symbols are taken by whatever is loaded after it. In the product no
+# process has both; here the first module of tests that imports Keras would decide for all the others.
 with suppress(ImportError):
     import pysqlite3  # noqa: F401
 
