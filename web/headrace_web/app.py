@@ -16,6 +16,7 @@ from headrace.config import Settings
 from headrace.dispatch import dispatching_database
 from headrace_web import api, auth, errors
 from headrace_web.calls import Parts
+from headrace_web.live import Feed
 from headrace_web.routes import CONVERTERS
 
 access_log = logging.getLogger("headrace.web.access")
@@ -49,6 +50,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -
         dispatcher=dispatcher,
         store=open_store(settings.artifacts_url),
         clock=clock,
+        feed=Feed(database, most=settings.web_viewers, frame=api.jobs.event_json),
     )
     # `//` is no other spelling of `/`, and a redirect to it would be an answer in HTML.
     app.url_map.merge_slashes = False

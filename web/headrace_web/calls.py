@@ -16,6 +16,7 @@ from headrace.artifacts.store import Store
 from headrace.config import Settings
 from headrace.db import Database
 from headrace.dispatch import Dispatcher
+from headrace_web.live import Feed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +28,11 @@ class Parts:
     store: Store
     dispatcher: Dispatcher
     clock: Callable[[], datetime]
+    feed: Feed
 
     def close(self) -> None:
-        """Send the tickets that are pending and close the database."""
+        """End live streams, send the tickets that are pending and close the database."""
+        self.feed.close()
         self.dispatcher.close()
         self.database.close()
 

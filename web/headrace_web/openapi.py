@@ -124,8 +124,8 @@ def _responses(route: Route, schemas: Any) -> dict[str, Any]:
     success: dict[str, Any] = {"description": HTTPStatus(route.status).phrase}
     if route.returns is not None:
         success["content"] = {"application/json": {"schema": schemas[route.returns, _OUTPUT]}}
-    elif route.produces is not None:
-        success["content"] = {route.produces: {"schema": {}}}
+    if route.produces is not None:
+        success.setdefault("content", {})[route.produces] = {"schema": {}}
     responses = {str(route.status): success}
     for status in sorted(_problems(route)):
         responses[str(status)] = {

@@ -84,9 +84,9 @@ _NAME = re.compile(NAME_PATTERN)
 class Route:
     """One endpoint.
 
-    ``query`` and ``body`` are the models of what comes in, ``returns`` that of what goes out (None: no JSON,
-    then ``produces`` is its media type, or nothing at all for 204). ``consumes`` are the media types of a
-    body that the view reads itself. ``creates`` is the path's parameter that names what the request may
+    ``query`` and ``body`` are the models of what comes in, ``returns`` that of what goes out; ``produces``
+    is the media type of what is no JSON (neither: nothing at all, for 204). ``consumes`` are the media types
+    of a body that the view reads itself. ``creates`` is the path's parameter that names what the request may
     create: a bad name is then the client's 422, elsewhere a 404. ``problems`` are the error statuses that
     this endpoint has besides the usual ones.
     """

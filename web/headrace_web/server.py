@@ -1,7 +1,8 @@
 """gunicorn, as Headrace runs it: a master that starts dead workers again, and workers of threads.
 
 The app is built in each worker, after the fork. Threads suit what a request does, which is to wait for the
-database or for bytes; an upload occupies one for its length.
+database or for bytes; an upload occupies one for its length, a live stream too. Of streams there are so many
+at most (`headrace_web.live`) that the threads meant for other requests stay free.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from gunicorn.app.base import BaseApplication
 
 from headrace.config import Settings
 from headrace_web import errors
+from headrace_web.calls import Parts
 
 STOP_S = 4
 """How long requests may take to end after SIGTERM."""
 STALL_S = 30
-"""A client that sends nothing for so long in the middle of a request is given up."""
+"""A client that for so long sends nothing of its request, or takes nothing of its answer, is given up."""
 
 
 class Server(BaseApplication):
@@ -38,7 +40,7 @@ class Server(BaseApplication):
             "bind": f"{host}:{self.settings.port}",
             "workers": self.settings.web_processes,
             "worker_class": "gthread",
-            "threads": self.settings.web_threads,
+            "threads": self.settings.web_threads + self.settings.web_viewers,
             "worker_connections": 1000,
             "keepalive": 5,
             "graceful_timeout": STOP_S,
@@ -61,11 +63,13 @@ class Server(BaseApplication):
 
 
 def _prepare_worker(worker: Any) -> None:
-    """Give up stalled clients, and answer what gunicorn itself refuses as problem+json too."""
+    """Give up stalled clients, end live streams in time, and answer what gunicorn refuses as problem+json."""
     for listener in worker.sockets:
         # Accepted sockets inherit it, and unlike a timeout of Python's it outlives setblocking(True).
         timeout = struct.pack("ll", STALL_S, 0)
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+    Parts.of(worker.wsgi).feed.stop_when(lambda: not worker.alive)
     # The one place that all of gunicorn's own answers go through; it has no setting for it.
     util.write_error = write_error
 

@@ -98,6 +98,18 @@ def authenticate(session: Session, key: str, now: datetime) -> Principal:
     row = session.scalar(select(ApiKey).where(ApiKey.prefix == match[1])) if match else None
     if row is None or not hmac.compare_digest(row.secret_sha256, _sha256(key)):
         raise Unauthenticated("this API key is not known")
+    return _principal(row, now)
+
+
+def valid_key(session: Session, key_id: str, now: datetime) -> Principal:
+    """Return whom the key with the id ``key_id`` belongs to. Raises `Unauthenticated`."""
+    row = session.get(ApiKey, key_id)
+    if row is None:
+        raise Unauthenticated("this API key is not known")
+    return _principal(row, now)
+
+
+def _principal(row: ApiKey, now: datetime) -> Principal:
     if row.revoked_at is not None:
         raise Unauthenticated("this API key was revoked")
     if row.expires_at is not None and row.expires_at <= now:

@@ -15,6 +15,6 @@ connection breaks: a lost answer never makes two jobs. Every file is checked aga
 """
 
 from headrace.client.client import Client
-from headrace.client.errors import ApiError, Unreachable, WaitedTooLong
+from headrace.client.errors import ApiError, NotLive, Unreachable, WaitedTooLong
 
-__all__ = ["ApiError", "Client", "Unreachable", "WaitedTooLong"]
+__all__ = ["ApiError", "Client", "NotLive", "Unreachable", "WaitedTooLong"]

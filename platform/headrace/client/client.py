@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import httpx
 
-from headrace.client import discovery
-from headrace.client.errors import ApiError, Unreachable, WaitedTooLong
+from headrace.client import discovery, live
+from headrace.client.errors import ApiError, NotLive, Unreachable, WaitedTooLong
 from headrace.client.transport import ProgressCallback, Transport, content_digest, read_chunks
 from headrace.client.types import (
     FINAL,
@@ -228,21 +228,60 @@ class Client:
             if page["next_cursor"] is None:
                 return
 
+    def live_events(self, id: str, *, after: int = 0, timeout_s: float | None = None) -> Iterator[Event]:
+        """Yield what happens to a job as it happens, from event number ``after`` + 1 on.
+
+        Ends after the job's final state, after ``timeout_s``, and when the stream breaks off, as it does when
+        the server is restarted: `wait` goes on then. Raises `NotLive` where the server gives no stream now.
+        """
+        end = time.monotonic() + (float("inf") if timeout_s is None else timeout_s)
+        # A read cannot be cut short once it waits.
+        silence_s = live.SILENCE_S if timeout_s is None else min(max(timeout_s, 0.001), LONGEST_POLL_S)
+        try:
+            with self._transport.stream(
+                f"{_job(id)}/events",
+                params=self._params({"after": after}),
+                headers={"Accept": live.MEDIA_TYPE},
+                silence_s=silence_s,
+            ) as response:
+                if not response.headers.get("content-type", "").startswith(live.MEDIA_TYPE):
+                    raise NotLive
+                for event in live.read_events(response.iter_lines()):
+                    if event is not None:
+                        yield event
+                    if time.monotonic() > end:
+                        return
+        except httpx.TransportError:
+            return
+        except ApiError as error:
+            if error.status == 503:
+                raise NotLive from None
+            raise
+
     def wait(
         self, id: str, *, timeout_s: float | None = None, on_event: Callable[[Event], None] | None = None
     ) -> Job:
         """Wait until a job is in its final state and return it, whatever that state is.
 
-        ``on_event`` is called with each event, in order, none left out and none twice, a second or so after
-        it happened. A server that goes away meanwhile is waited for. Raises `WaitedTooLong` after
-        ``timeout_s``.
+        ``on_event`` is called with each event as it happens, in order, none left out and none twice; where
+        the server has no live stream left, a second or so afterwards. A server that goes away meanwhile is
+        waited for. Raises `WaitedTooLong` after ``timeout_s``.
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
         seen = 0
         pause = FIRST_POLL_S
         unreachable_since: float | None = None
+        watching = on_event is not None
         while True:
             try:
+                if watching and on_event:
+                    try:
+                        left_s = None if end is None else end - time.monotonic()
+                        for event in self.live_events(id, after=seen, timeout_s=left_s):
+                            seen = event["seq"]
+                            on_event(event)
+                    except NotLive:
+                        watching = False
                 # The job first: once its state is final, the events read afterwards are all there are.
                 job = self.job(id)
                 if on_event:

@@ -61,6 +61,10 @@ class Unreachable(Unavailable):
     """The server cannot be reached."""
 
 
+class NotLive(Unavailable):
+    """The server gives no live stream now; ask for the list of events instead."""
+
+
 class WaitedTooLong(HeadraceError):
     """What was waited for did not happen in time. It goes on; wait again."""
 

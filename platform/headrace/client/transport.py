@@ -151,6 +151,22 @@ class Transport:
 
         return self._retrying(attempt, repeatable=True)
 
+    @contextmanager
+    def stream(
+        self, path: str, *, params: Params | None = None, headers: Mapping[str, str], silence_s: float
+    ) -> Iterator[httpx.Response]:
+        """Yield an answer to be read as it comes; it breaks off after ``silence_s`` without a byte.
+
+        Raises `ApiError`, and httpx.TransportError, also while it is read. Not tried again.
+        """
+        timeout = httpx.Timeout(silence_s, connect=5.0)
+        request = self._http.stream("GET", path, params=_present(params), headers=headers, timeout=timeout)
+        with request as response:
+            if response.is_error:
+                response.read()
+            _raise_for_problem(response)
+            yield response
+
     def _retrying(self, attempt: Callable[[], T], repeatable: bool) -> T:
         pause = FIRST_PAUSE_S
         for number in range(1, ATTEMPTS + 1):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from headrace.jobs.tables import Job, JobEvent, JobTag
 from headrace.paging import Page, newest_first, oldest_first
 
 LOG_BATCH = 1_000
+MOST_NEWS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,28 @@ def events(session: Session, job: Job, *, limit: int, cursor: str | None = None)
     """Return one page of a job's events, oldest first. The cursor is the number of the last one seen."""
     query = select(JobEvent).where(JobEvent.job == job.id)
     return oldest_first(session, query, JobEvent.seq, limit=limit, cursor=cursor)
+
+
+def events_between(
+    session: Session, job_id: str, after: int, until: int, *, limit: int
+) -> Sequence[JobEvent]:
+    """Return the first ``limit`` events of a job that are numbered above ``after``, up to ``until``."""
+    query = select(JobEvent).where(JobEvent.job == job_id, JobEvent.seq > after, JobEvent.seq <= until)
+    return session.scalars(query.order_by(JobEvent.seq).limit(limit)).all()
+
+
+def news(session: Session, seen: Mapping[str, int]) -> Sequence[JobEvent]:
+    """Return events of several jobs beyond the number seen of each: job by job, of each oldest first.
+
+    What is beyond `MOST_NEWS` in all comes with the next call.
+    """
+    heads = session.execute(select(Job.id, Job.event_seq).where(Job.id.in_(seen)))
+    moved = [job_id for job_id, head in heads if head > seen[job_id]]
+    if not moved:
+        return []
+    newer = or_(*(and_(JobEvent.job == job_id, JobEvent.seq > seen[job_id]) for job_id in moved))
+    query = select(JobEvent).where(newer).order_by(JobEvent.job, JobEvent.seq)
+    return session.scalars(query.limit(MOST_NEWS)).all()
 
 
 def metrics(session: Session, job: Job) -> dict[str, list[tuple[int, float]]]:

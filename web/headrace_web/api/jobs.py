@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from flask import Response
+from flask import Response, request
 from pydantic import BaseModel, Field, field_validator
 from sqlalchemy.orm import Session
 
+from headrace.access import service as access
 from headrace.artifacts import service as artifacts
+from headrace.errors import Invalid
 from headrace.jobs import queries, service, transitions
-from headrace.jobs.states import State
+from headrace.jobs.states import FINAL, State
 from headrace.jobs.tables import Job as JobRow
 from headrace.jobs.tables import JobEvent as EventRow
 from headrace.specs.jobs import JobRequest
-from headrace_web import downloads
+from headrace_web import downloads, live
 from headrace_web.calls import Answer, Call, Parts
 from headrace_web.idempotency import once
 from headrace_web.pagination import Page, PageQuery, Query
@@ -24,6 +27,7 @@ from headrace_web.shapes import Moment, Time
 
 routes = Routes("jobs", "/api/v1/jobs")
 
+_EVENT_ID = re.compile(r"[0-9]{1,15}")
 OUTPUT_TYPES = {
     "parquet": "application/vnd.apache.parquet",
     "csv": "text/csv",
@@ -169,6 +173,11 @@ def _job(row: JobRow) -> Job:
     )
 
 
+def event_json(row: EventRow) -> str:
+    """Return an event as the JSON that the API shows."""
+    return _event(row).model_dump_json()
+
+
 def _event(row: EventRow) -> Event:
     return Event(seq=row.seq, attempt=row.attempt, type=row.type, at=row.at, data=row.data)
 
@@ -236,13 +245,48 @@ def retry(call: Call, job: str) -> Response:
     return once(call, act, status=202)
 
 
-@routes.route("GET", "/<id:job>/events", role="viewer", query=EventsQuery, returns=Page[Event])
-def events(call: Call, job: str, query: EventsQuery) -> Page[Event]:
-    """List what has happened to a job, oldest first."""
+@routes.route(
+    "GET",
+    "/<id:job>/events",
+    role="viewer",
+    query=EventsQuery,
+    returns=Page[Event],
+    produces=live.MEDIA_TYPE,
+    problems=[503],
+)
+def events(call: Call, job: str, query: EventsQuery) -> Page[Event] | Response:
+    """List what has happened to a job, oldest first; or watch it live.
+
+    With `Accept: text/event-stream` the answer is a stream of events as they happen: `id` is the `seq`,
+    `event` the `type`, `data` the very object that the list shows. It goes on after `Last-Event-ID` where
+    that is sent, ends after the final state, and may end before that: then it is resumed. When there is
+    nothing to resume, since the job has ended, the answer is 204. With too many streams open, it is 503.
+    """
     after = query.position() or str(query.after)
     with call.parts.database.read() as session:
         row = service.job(session, call.project, job)
-        return query.page(queries.events(session, row, limit=query.limit, cursor=after), _event)
+        if request.accept_mimetypes[live.MEDIA_TYPE] <= request.accept_mimetypes["application/json"]:
+            return query.page(queries.events(session, row, limit=query.limit, cursor=after), _event)
+    return watch(call, row, int(after))
+
+
+def watch(call: Call, row: JobRow, after: int) -> Response:
+    """Return the live stream of a job's events after ``Last-Event-ID``, or else ``after``."""
+    last = request.headers.get("Last-Event-ID", "")
+    if last and not _EVENT_ID.fullmatch(last):
+        raise Invalid.field("header", "Last-Event-ID", msg="should be the id of an event")
+    if last and row.state in FINAL and int(last) >= row.event_seq:
+        return Response(status=204)  # which tells an EventSource not to come back
+
+    def check() -> None:
+        with call.parts.database.read() as session:
+            access.valid_key(session, call.principal.key, call.parts.clock())
+
+    stream = call.parts.feed.open(row, after=int(last or after), check=check)
+    response = Response(stream, content_type=live.MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
+    # The server closes it also where it sends nothing of it, as for HEAD.
+    response.call_on_close(stream.close)
+    return response
 
 
 @routes.route("GET", "/<id:job>/metrics", role="viewer", returns=Metrics)
