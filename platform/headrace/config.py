@@ -75,6 +75,9 @@ class Settings(BaseModel):
     ]
     web_processes: Annotated[int, Field(ge=1, le=64, description="Processes of the web server")] = 1
     web_threads: Annotated[int, Field(ge=1, le=512, description="Threads of each web process")] = 8
+    web_viewers: Annotated[
+        int, Field(ge=0, le=500, description="Live streams of each web process; each has a thread more")
+    ] = 128
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**30, description="Largest JSON body accepted")] = 2**20
     max_upload_bytes: Annotated[
         int, Field(ge=1024, le=2**50, description="Largest file accepted as a dataset version")
@@ -91,6 +94,9 @@ class Settings(BaseModel):
     poll_s: Annotated[Seconds, Field(description="How often an idle slot looks for jobs by itself")] = 1.0
     backoff_base_s: Annotated[Seconds, Field(description="Wait before the first retry; doubles")] = 1.0
     backoff_max_s: Annotated[Seconds, Field(description="Longest wait before a retry")] = 60.0
+    checkpoint_s: Annotated[Seconds, Field(description="Shortest time between two checkpoints of a job")] = (
+        30.0
+    )
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
