@@ -60,6 +60,11 @@ class Deployment:
         self.workers.append(worker)
         return worker
 
+    @property
+    def worker(self) -> subprocess.Popen[bytes]:
+        """The worker that lives."""
+        return next(worker for worker in reversed(self.workers) if worker.poll() is None)
+
     def versions(self) -> int:
         """Return how many versions the test's model has."""
         with self.db.read() as session:
@@ -201,6 +206,7 @@ def deployment(
             poll_s=0.2,
             backoff_base_s=0.1,
             backoff_max_s=0.2,
+            checkpoint_s=0.05,
         )
         deployment = Deployment(settings)
         stack.callback(deployment.close)
@@ -211,8 +217,12 @@ def deployment(
 
 @pytest.fixture
 def ready(deployment: Deployment) -> Deployment:
-    """The deployment, with a worker that lives, the dataset table@1, and a model name of the test's own."""
+    """The deployment, with one worker, the dataset table@1, and a model name of the test's own."""
     deployment.model = f"m{time.time_ns():x}"
-    if all(worker.poll() is not None for worker in deployment.workers):
+    alive = [worker for worker in deployment.workers if worker.poll() is None]
+    for surplus in alive[1:]:
+        surplus.terminate()
+        surplus.wait()
+    if not alive:
         deployment.start_worker()
     return deployment

@@ -47,8 +47,9 @@ def test_whatever_is_killed_the_job_runs_again_and_nothing_is_left(ready: Deploy
         for server in ready.fork_servers():
             server.kill()
     else:
-        ready.workers[-1].kill()
-        ready.workers[-1].wait()
+        worker = ready.worker
+        worker.kill()
+        worker.wait()
         ready.start_worker()
     ended = ready.succeeded(job)
     assert (ended.attempt, ended.failures) == (2, 1)
@@ -58,15 +59,17 @@ def test_whatever_is_killed_the_job_runs_again_and_nothing_is_left(ready: Deploy
     assert lost[0].startswith("worker lost")
     _, alive = psutil.wait_procs(before, timeout=5)
     assert not alive
-    ready.workers[-1].send_signal(signal.SIGTERM)
-    ready.workers[-1].wait(10)
+    worker = ready.worker
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(10)
     ready.until(lambda: not ready.processes(), "processes are left")
 
 
 def test_a_clean_shutdown_hands_the_job_back_and_counts_no_failure(ready: Deployment) -> None:
     job = ready.running(ready.train({"seconds": 1.5, "stubborn": True}))
-    ready.workers[-1].send_signal(signal.SIGTERM)
-    assert ready.workers[-1].wait(10) == 0
+    worker = ready.worker
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
     assert ready.job(job).state == "queued"
     assert not ready.processes()
     ready.start_worker()
@@ -76,7 +79,7 @@ def test_a_clean_shutdown_hands_the_job_back_and_counts_no_failure(ready: Deploy
 
 def test_a_worker_back_from_the_dead_writes_nothing(ready: Deployment) -> None:
     job = ready.running(ready.train({"seconds": 1.5}))
-    zombie = psutil.Process(ready.workers[-1].pid)
+    zombie = psutil.Process(ready.worker.pid)
     zombie.suspend()
     ready.start_worker()
     ended = ready.succeeded(job)
