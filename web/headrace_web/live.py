@@ -43,6 +43,7 @@ RETRY_MS = 1000
 MOST_WAITING = 100
 PAGE = 500
 AWAY_S = 1.0
+THREAD = "live events"
 
 Frame = Callable[[JobEvent], str]
 """Makes an event the JSON text of its ``data:`` line."""
@@ -79,12 +80,17 @@ class Feed:
                 channel.streams.add(stream)
                 head = channel.head
                 if self._poller is None:
-                    self._poller = threading.Thread(target=self._run, name="live events", daemon=True)
+                    self._poller = threading.Thread(target=self._run, name=THREAD, daemon=True)
                     self._poller.start()
             else:
                 stream.end()
             stream.begin(min(after, head), head)
             return stream
+
+    def heads(self) -> dict[str, int]:
+        """Return the jobs that are watched, and the number of the last event of each that was passed on."""
+        with self._lock:
+            return {job: channel.head for job, channel in self._channels.items()}
 
     def stop_when(self, should_stop: Callable[[], bool]) -> None:
         """End all streams soon after ``should_stop`` returns True."""
@@ -111,7 +117,7 @@ class Feed:
 
     def _run(self) -> None:
         try:
-            while self._look():
+            while self.look():
                 self._stop.wait(POLL_S)
         finally:
             with self._lock:
@@ -126,14 +132,15 @@ class Feed:
                 stream.end()
         self._channels.clear()
 
-    def _look(self) -> bool:
-        """Pass on what is new; return whether to look again."""
+    def look(self) -> bool:
+        """Pass on what is new; return whether to look again. The poller does it all the time."""
         with self._lock:
-            seen = {job: channel.head for job, channel in self._channels.items()}
-            if not seen:
+            if not self._channels:
                 self._poller = None
-        if not seen or self._should_stop():
+                return False
+        if self._should_stop():
             return False
+        seen = self.heads()
         try:
             with self._database.read() as session:
                 found = queries.news(session, seen)

@@ -39,6 +39,8 @@ API = "/api/v1"
 PAGE = 200
 FIRST_POLL_S = 0.1
 LONGEST_POLL_S = 1.0
+LIVE_AGAIN_S = 5.0
+"""How long to look at the list of events before asking for a live stream again."""
 PATIENCE_S = 60.0
 """How long a wait goes on through a server that cannot be reached, as while it is restarted."""
 
@@ -271,17 +273,17 @@ class Client:
         seen = 0
         pause = FIRST_POLL_S
         unreachable_since: float | None = None
-        watching = on_event is not None
+        live_again = 0.0
         while True:
             try:
-                if watching and on_event:
+                if on_event and time.monotonic() >= live_again:
                     try:
                         left_s = None if end is None else end - time.monotonic()
                         for event in self.live_events(id, after=seen, timeout_s=left_s):
                             seen = event["seq"]
                             on_event(event)
                     except NotLive:
-                        watching = False
+                        live_again = time.monotonic() + LIVE_AGAIN_S
                 # The job first: once its state is final, the events read afterwards are all there are.
                 job = self.job(id)
                 if on_event:
