@@ -108,6 +108,18 @@ def upgrade() -> None:
         batch_op.create_index("ix_idempotency_keys_expiry", ["expires_at"], unique=False)
 
     op.create_table(
+        "sign_ins",
+        sa.Column("token_sha256", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["key"], ["api_keys.id"], name=op.f("fk_sign_ins_key")),
+        sa.PrimaryKeyConstraint("token_sha256", name=op.f("pk_sign_ins")),
+    )
+    with op.batch_alter_table("sign_ins", schema=None) as batch_op:
+        batch_op.create_index("ix_sign_ins_expiry", ["expires_at"], unique=False)
+
+    op.create_table(
         "jobs",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("project", sa.String(), nullable=False),
@@ -397,6 +409,10 @@ def downgrade() -> None:
         )
 
     op.drop_table("jobs")
+    with op.batch_alter_table("sign_ins", schema=None) as batch_op:
+        batch_op.drop_index("ix_sign_ins_expiry")
+
+    op.drop_table("sign_ins")
     with op.batch_alter_table("idempotency_keys", schema=None) as batch_op:
         batch_op.drop_index("ix_idempotency_keys_expiry")
 

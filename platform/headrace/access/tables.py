@@ -52,6 +52,18 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class SignIn(Base):
+    """A person's session in a browser: the SHA-256 of its token, never the token, and whose key it acts for."""
+
+    __tablename__ = "sign_ins"
+    __table_args__ = (Index("ix_sign_ins_expiry", "expires_at"),)
+
+    token_sha256: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(ForeignKey("api_keys.id"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
 class IdempotencyKey(Base):
     """A client's promise that requests with this key are one; the answer, once there is one.
 
