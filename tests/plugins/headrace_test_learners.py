@@ -1,4 +1,5 @@
-"""A learner that does what its params say, for tests of what surrounds it. Found as any plug-in is."""
+"""Learners for tests of what surrounds them: one does what its params say, one can be cut and resumed at any
+step. Found as any plug-in is."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from pydantic import Field
 
 from headrace.errors import BadSpec
 from headrace.specs.algorithms import Algorithm, Params
-from headrace_workers.engine.algorithms.base import Arrays, Learner, Monitor, Problem
+from headrace_workers.engine.algorithms.base import Arrays, Learner, Monitor, Problem, State
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,5 +99,92 @@ ALGORITHM = Algorithm(
     features=("number", "integer"),
     params=ScriptedParams,
     code="headrace_test_learners:Scripted",
+    runtime="plain",
+)
+
+
+class WalkParams(Params):
+    """How long the walk is, in steps, and how long a step takes, in seconds."""
+
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 50
+    step_s: Annotated[float, Field(ge=0, le=60)] = 0.0
+
+
+class Walk(Learner):
+    """A random walk that every row pushes: each step depends on all before it, to the bit.
+
+    Its state is as awkward as a network's: arrays, a generator's state, a position, and the best so far.
+    """
+
+    params_class = WalkParams
+
+    def __init__(self, params: WalkParams, problem: Problem) -> None:
+        import numpy as np
+
+        super().__init__(params, problem)
+        self._params = params
+        self._step = 0
+        self._best: float | None = None
+        self._place = self._best_place = np.zeros(8)
+        self._rng = np.random.default_rng(problem.seed)
+
+    def fit(self, training: Rows, validation: Rows | None, monitor: Monitor) -> None:
+        import numpy as np
+
+        inputs, _ = training.all()
+        push = np.resize(inputs["table"].astype(np.float64), 8)
+        while self._step < self._params.steps:
+            time.sleep(self._params.step_s)
+            self._place = np.sin(self._place * 3.7 + push) + self._rng.normal(size=8)
+            self._step += 1
+            loss = float(np.abs(self._place).sum())
+            if self._best is None or loss < self._best:
+                self._best, self._best_place = loss, self._place
+            monitor.progress(self._step / self._params.steps, f"step {self._step}")
+            monitor.metric("loss", self._step, loss)
+            monitor.cut(self, f"step {self._step}")
+
+    def predict(self, inputs: Arrays) -> NDArray[np.float32]:
+        import numpy as np
+
+        rows = len(next(iter(inputs.values())))
+        return np.full((rows, self.problem.outputs), 1 / self.problem.outputs, np.float32)
+
+    def learned(self) -> Arrays:
+        return {"place": self._place, "best": self._best_place}
+
+    def state(self) -> State:
+        values = {"step": self._step, "best": self._best, "rng": self._rng.bit_generator.state}
+        return State(self.learned(), values)
+
+    def load_state(self, state: State) -> None:
+        self._place, self._best_place = state.arrays["place"], state.arrays["best"]
+        self._step, self._best = state.values["step"], state.values["best"]
+        self._rng.bit_generator.state = state.values["rng"]
+
+    def save(self, folder: Path) -> None:
+        import numpy as np
+
+        np.save(folder / "walk.npy", np.stack([self._place, self._best_place]))
+
+    @classmethod
+    def load(cls, folder: Path, params: Params, problem: Problem) -> Walk:
+        import numpy as np
+
+        assert isinstance(params, WalkParams)
+        walk = cls(params, problem)
+        walk._place, walk._best_place = np.load(folder / "walk.npy")
+        return walk
+
+
+WALK = Algorithm(
+    name="walk",
+    title="Walk",
+    summary="A random walk that can be cut at any step.",
+    source="tests",
+    tasks=("classification",),
+    features=("number", "integer"),
+    params=WalkParams,
+    code="headrace_test_learners:Walk",
     runtime="plain",
 )

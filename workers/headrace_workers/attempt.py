@@ -13,7 +13,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,20 @@ from headrace.artifacts.store import Store, Stored, fetch_file, put_file
 from headrace.config import Settings
 from headrace.db import Database, clock
 from headrace.errors import ArtifactCorrupt, ArtifactMissing, HeadraceError, LeaseLost
-from headrace.jobs import kinds, leases, transitions
+from headrace.jobs import checkpoints, kinds, leases, transitions
 from headrace.jobs.events import Event
 from headrace.jobs.leases import Lease
 from headrace.jobs.tables import Job
-from headrace.specs.task import TASK_FILE, Done, Failed, Metric, Progress, Task
+from headrace.specs.task import (
+    CHECKPOINTS_FOLDER,
+    TASK_FILE,
+    Checkpoint,
+    Done,
+    Failed,
+    Metric,
+    Progress,
+    Task,
+)
 from headrace_workers.heartbeat import Heartbeat
 from headrace_workers.job_pipes import Exited, Garbage, LogLines
 from headrace_workers.job_process import ForkServer, JobProcess, SpawnFailed
@@ -59,7 +68,7 @@ def run_attempt(site: Site, lease: Lease) -> None:
         with site.db.read() as session:
             job = session.get_one(Job, lease.job)
             heartbeat = Heartbeat(site.db, site.settings, lease, site.stop, job.timeout_s)
-        outcome = _outcome(site, job, folder, heartbeat)
+        outcome = _outcome(site, lease, job, folder, heartbeat)
         _conclude(site, lease, job, folder, outcome, heartbeat)
     except LeaseLost as lost:
         _log.warning("%s", lost.detail)
@@ -67,11 +76,11 @@ def run_attempt(site: Site, lease: Lease) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _outcome(site: Site, job: Job, folder: Path, heartbeat: Heartbeat) -> Outcome:
+def _outcome(site: Site, lease: Lease, job: Job, folder: Path, heartbeat: Heartbeat) -> Outcome:
     try:
         preparation = _prepare(site, job, folder, heartbeat)
         with _spawn(site.servers[preparation.runtime], folder, heartbeat) as process:
-            return _watch(process, heartbeat)
+            return _watch(process, heartbeat, lambda made: _keep(site, lease, folder, made, heartbeat))
     except Interrupted as interrupted:
         return interrupted.outcome
     except LeaseLost:
@@ -86,23 +95,42 @@ def _prepare(site: Site, job: Job, folder: Path, heartbeat: Heartbeat) -> kinds.
     """Put the task and its verified inputs into ``folder``."""
     with site.db.read() as session:
         preparation = kinds.kind(job.kind).prepare(session, job)
+        left = checkpoints.of(session, job.id)
     (folder / "in").mkdir()
     (folder / "out").mkdir()
     inputs = {name: f"in/{name}" for name in preparation.inputs}
     for name, digest in preparation.inputs.items():
         fetch_file(site.store, digest, folder / inputs[name], heartbeat.beat)
+    usable = _fetch_checkpoints(site.store, left, folder, heartbeat)
     task = Task(
         job=job.id,
         kind=job.kind,
         attempt=job.attempt,
-        spec=job.spec,
+        spec=job.spec if preparation.spec is None else preparation.spec,
         inputs=inputs,
         columns=preparation.columns,
         code=preparation.code,
         lineage=preparation.lineage,
+        checkpoints=usable,
+        checkpoint_s=site.settings.checkpoint_s,
     )
     (folder / TASK_FILE).write_text(task.model_dump_json())
     return preparation
+
+
+def _fetch_checkpoints(store: Store, left: list[Stored], folder: Path, heartbeat: Heartbeat) -> list[str]:
+    """Put those of ``left`` that are whole into ``folder``; return where. Nothing depends on them."""
+    usable = []
+    for number, stored in enumerate(left, 1):
+        path = folder / "in" / f"checkpoint-{number}"
+        try:
+            fetch_file(store, stored.digest, path, heartbeat.beat)
+        except (ArtifactCorrupt, ArtifactMissing) as error:
+            path.unlink(missing_ok=True)
+            heartbeat.record_log(LogLines(lines=(f"a checkpoint is not used: {error.detail}",)))
+        else:
+            usable.append(f"in/{path.name}")
+    return usable
 
 
 def _spawn(server: ForkServer, folder: Path, heartbeat: Heartbeat) -> JobProcess:
@@ -117,7 +145,7 @@ def _spawn(server: ForkServer, folder: Path, heartbeat: Heartbeat) -> JobProcess
             server.ready(0.5)
 
 
-def _watch(process: JobProcess, heartbeat: Heartbeat) -> Outcome:
+def _watch(process: JobProcess, heartbeat: Heartbeat, keep: Callable[[Checkpoint], None]) -> Outcome:
     """Take what the job process says until it is dead; return what it came to."""
     last: Done | Failed | Garbage | None = None
     while True:
@@ -127,6 +155,8 @@ def _watch(process: JobProcess, heartbeat: Heartbeat) -> Outcome:
                     heartbeat.record(Event("progress", event.model_dump(include={"fraction", "message"})))
                 case Metric():
                     heartbeat.record(Event("metric", event.model_dump(include={"name", "step", "value"})))
+                case Checkpoint():
+                    keep(event)
                 case LogLines():
                     heartbeat.record_log(event)
                 case Exited():
@@ -137,6 +167,23 @@ def _watch(process: JobProcess, heartbeat: Heartbeat) -> Outcome:
                 case Done() | Failed():
                     last = last or event
         heartbeat.beat()
+
+
+def _keep(site: Site, lease: Lease, folder: Path, made: Checkpoint, heartbeat: Heartbeat) -> None:
+    """Store a checkpoint and attach it to the job. The job goes on, so only what was copied is hashed.
+
+    What cannot be stored is done without: the attempt itself is not in danger.
+    """
+    path = folder / CHECKPOINTS_FOLDER / made.file
+    try:
+        if not _is_plain_file(path):  # a newer one has taken its place
+            return
+        stored = put_file(site.store, path, heartbeat.beat)
+    except OSError as error:
+        message = f"the checkpoint at {made.position} cannot be stored: {error.strerror}"
+        heartbeat.record_log(LogLines(lines=(message,)))
+        return
+    heartbeat.persist(lambda session: checkpoints.keep(session, lease, stored, clock(session)))
 
 
 def _verdict(exited: Exited, last: Done | Failed | Garbage | None) -> Outcome:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from headrace.specs.task import MAX_LINE_BYTES, Done, Failed, Metric, Progress, message_adapter
+from headrace.specs.task import (
+    MAX_LINE_BYTES,
+    Checkpoint,
+    Done,
+    Failed,
+    Metric,
+    Progress,
+    message_adapter,
+)
 
 MAX_LOG_LINE_BYTES = 8 * 1024
 """A longer line of the log is broken."""
@@ -52,7 +60,7 @@ class Exited:
         return f"exited with code {self.code}"
 
 
-Event = Progress | Metric | Done | Failed | LogLines | Garbage | Exited
+Event = Progress | Metric | Checkpoint | Done | Failed | LogLines | Garbage | Exited
 
 
 class MessageReader:

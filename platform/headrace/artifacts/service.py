@@ -42,6 +42,7 @@ def artifact(session: Session, owner: str, name: str) -> Stored:
     return Stored(row.digest, row.size_bytes)
 
 
-def detach(session: Session, owner: str) -> None:
-    """Record that ``owner`` needs nothing any more."""
-    session.execute(delete(Artifact).where(Artifact.owner == owner))
+def detach(session: Session, owner: str, *names: str) -> None:
+    """Record that ``owner`` needs the files ``names``, or any, no more."""
+    gone = delete(Artifact).where(Artifact.owner == owner)
+    session.execute(gone.where(Artifact.name.in_(names)) if names else gone)

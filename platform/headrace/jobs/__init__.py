@@ -40,6 +40,10 @@ if the worker is lost instead the job ends cancelled.
 **Order of claims**: priority, then the project with the fewest running jobs ÷ weight, then the project that
 started one least recently, then age. Claims are serialised, so quotas are exact.
 
+**Checkpoints.** What an attempt of a job can be resumed from is attached to the job, fenced like all that a
+worker writes (`headrace.jobs.checkpoints`): the newest two, since one may prove damaged. Success releases
+them; a failed or cancelled job keeps them for a retry that resumes.
+
 **Effects.** What a kind of job needs and what its success changes stands in `headrace.jobs.kinds`; the
 change commits with the job's final state, all or none, once.
 """

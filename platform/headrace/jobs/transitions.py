@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from headrace import dispatch
+from headrace import dispatch, origin
+from headrace.access import audit
 from headrace.errors import Conflict, NotFound
-from headrace.jobs import events
+from headrace.jobs import checkpoints, events
 from headrace.jobs.leases import Lease, hold
 from headrace.jobs.states import FINAL, NEXT, State
 from headrace.jobs.tables import Job, JobTag
@@ -40,6 +41,7 @@ def create(session: Session, job: Job, *, waiting: bool, now: datetime) -> Job:
     """Add ``job``, new, as waiting or queued."""
     job.state = State.WAITING if waiting else State.QUEUED
     job.created_at = job.available_at = now
+    job.request_id, job.traceparent = origin.current().request_id, origin.current().traceparent
     session.add(job)
     session.add_all(
         JobTag(job=job.id, key=key, project=job.project, value=value) for key, value in job.tags.items()
@@ -81,6 +83,7 @@ def succeed(session: Session, lease: Lease, *, result: dict[str, Any], now: date
     job = hold(session, lease)
     if job.cancel_requested:
         raise Conflict(f"{job.id} is being cancelled")
+    checkpoints.release(session, job.id)
     job.result = result
     job.fraction, job.message = 1.0, ""
     _finish(job, now)
@@ -132,6 +135,7 @@ def request_cancel(session: Session, project: str, job_id: str, now: datetime) -
     if State(job.state) in FINAL:
         raise Conflict(f"{job.id} has {job.state} already")
     job.cancel_requested = True
+    audit.record(session, "job.cancel", project=project, object=job.id, now=now)
     if job.state != State.RUNNING:
         _end_cancelled(session, job, now)
     return job

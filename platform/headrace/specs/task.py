@@ -3,7 +3,8 @@
 The supervisor makes a scratch folder and writes into it ``task.json`` (a `Task`) and the verified inputs;
 the job process writes its outputs below ``out/`` and sends `Message` objects, one JSON object a line, over a
 pipe. The last one is a `Done` or a `Failed`. Nothing else passes: the job process has no database, no
-credentials and no network of ours.
+credentials and no network of ours. A `Checkpoint` names a file below ``checkpoints/``, which the supervisor
+copies while the job goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from headrace.specs.base import Column
 
 TASK_FILE = "task.json"
-MAX_LINE_BYTES = 256 * 1024
+CHECKPOINTS_FOLDER = "checkpoints"
+MAX_LINE_BYTES = 1024 * 1024
 """A longer line on the pipe ends the attempt: results are small, data goes into files."""
 
 
@@ -26,9 +28,11 @@ class _Wire(BaseModel):
 class Task(_Wire):
     """One attempt of one job, complete.
 
-    ``spec`` is the resolved spec. ``inputs`` maps a name (``source``, ``data``, ``package``) to a path
-    relative to the scratch folder. ``columns`` are those of the dataset version, empty for an ingest.
-    ``code`` is the algorithm's dotted path (train only). ``lineage`` is copied into the package (train only).
+    ``spec`` is the resolved spec; of a reproduce job that of the training to be done again. ``inputs`` maps a
+    name (``source``, ``data``, ``package``) to a path relative to the scratch folder; ``checkpoints`` are
+    such paths too, of what earlier attempts left, newest first. ``columns`` are those of the dataset version,
+    empty for an ingest. ``code`` is the algorithm's dotted path, ``lineage`` is copied into the package,
+    ``checkpoint_s`` is the shortest time between two checkpoints (train and reproduce only).
     """
 
     job: str
@@ -39,6 +43,8 @@ class Task(_Wire):
     columns: list[Column] = []
     code: str | None = None
     lineage: dict[str, Any] = {}
+    checkpoints: list[str] = []
+    checkpoint_s: Annotated[float, Field(gt=0)] = 30.0
 
 
 class Progress(_Wire):
@@ -58,6 +64,17 @@ class Metric(_Wire):
     value: float
 
 
+class Checkpoint(_Wire):
+    """The job can be resumed from the file ``file`` of the folder ``checkpoints``, which is complete.
+
+    ``position`` says to people where that is. The file may vanish once a newer one is there.
+    """
+
+    type: Literal["checkpoint"] = "checkpoint"
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    position: Annotated[str, Field(max_length=200)]
+
+
 class Done(_Wire):
     """The job succeeded. ``outputs`` maps a name to a path below the scratch folder's ``out/``."""
 
@@ -75,5 +92,5 @@ class Failed(_Wire):
     retryable: bool
 
 
-Message = Annotated[Progress | Metric | Done | Failed, Field(discriminator="type")]
-message_adapter: TypeAdapter[Progress | Metric | Done | Failed] = TypeAdapter(Message)
+Message = Annotated[Progress | Metric | Checkpoint | Done | Failed, Field(discriminator="type")]
+message_adapter: TypeAdapter[Progress | Metric | Checkpoint | Done | Failed] = TypeAdapter(Message)

@@ -36,7 +36,7 @@ class Monitor:
     def metric(self, name: str, step: int, value: float) -> None:
         self.curve.setdefault(name, []).append(value)
 
-    def epoch_end(self, learner: Learner) -> None:
+    def cut(self, learner: Learner, position: str) -> None:
         if self._at_end:
             self._at_end(learner)
 

@@ -19,7 +19,8 @@ class Context:
     """The scratch folder of one attempt, and the way to report from it.
 
     ``scratch`` is removed after the attempt: write what is temporary there. ``out`` exists and is empty at
-    the start; an output is a file below it, named in `Done.outputs` relative to it.
+    the start; an output is a file below it, named in `Done.outputs` relative to it. ``send`` takes
+    any message.
     """
 
     def __init__(self, scratch: Path, inputs: Mapping[str, str], send: Callable[[BaseModel], None]) -> None:
@@ -27,7 +28,7 @@ class Context:
         self.out = scratch / OUT_FOLDER
         self.out.mkdir(exist_ok=True)
         self._inputs = dict(inputs)
-        self._send = send
+        self.send = send
         self._fraction = 0.0
 
     def input(self, name: str) -> Path:
@@ -38,7 +39,7 @@ class Context:
         """Report that ``fraction`` (0 to 1) of the work is done; a lower one than before changes nothing."""
         if fraction > self._fraction:
             self._fraction = min(float(fraction), 1.0)
-        self._send(Progress(fraction=self._fraction, message=message[:MAX_PROGRESS_MESSAGE]))
+        self.send(Progress(fraction=self._fraction, message=message[:MAX_PROGRESS_MESSAGE]))
 
     def metric(self, name: str, step: int, value: float) -> None:
         """Report one point of a learning curve; ``step`` is the epoch, from 1.
@@ -47,7 +48,7 @@ class Context:
         has a gap there.
         """
         if math.isfinite(value):
-            self._send(Metric(name=name, step=int(step), value=float(value)))
+            self.send(Metric(name=name, step=int(step), value=float(value)))
         else:
             print(
                 f"metric {name} at step {step} is {float(value)}: not recorded", file=sys.stderr, flush=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import platform
 import re
 from functools import cache
@@ -16,8 +17,11 @@ CPU_FLAGS = re.compile(r"sse4_[12]|avx.*|fma|f16c|amx_.*|asimd.*|sve.*|bf16|i8mm
 """Instruction sets by which the kernels of NumPy and oneDNN choose their code."""
 
 
-def describe(threads: int) -> dict[str, Any]:
-    """Return packages, Python, processor, threads and code version, as plain JSON values."""
+def describe(threads: int, learner: type) -> dict[str, Any]:
+    """Return packages, Python, processor, threads and code version, as plain JSON values.
+
+    ``learner`` is the algorithm's class, whose file may be a plug-in's.
+    """
     return {
         "packages": _packages(),
         "python": platform.python_version(),
@@ -25,6 +29,7 @@ def describe(threads: int) -> dict[str, Any]:
         "cpu_flags": _cpu_flags(),
         "threads": threads,
         "code": {"version": metadata.version("headrace"), "digest": _code_digest()},
+        "algorithm": f"sha256:{_sha256(Path(inspect.getfile(learner)))}",
     }
 
 
@@ -55,7 +60,9 @@ def _code_digest() -> str:
     folder = Path(__file__).parent
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
-        total.update(
-            f"{path.relative_to(folder)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode()
-        )
+        total.update(f"{path.relative_to(folder)}\0{_sha256(path)}\n".encode())
     return f"sha256:{total.hexdigest()}"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

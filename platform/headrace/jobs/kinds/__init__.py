@@ -37,13 +37,17 @@ class Resolved:
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """What a job process is given. ``inputs`` maps a name to a digest; the rest is as in `Task`."""
+    """What a job process is given. ``inputs`` maps a name to a digest; the rest is as in `Task`.
+
+    ``spec`` is None where it is the job's own.
+    """
 
     runtime: Runtime
     inputs: dict[str, str]
     columns: list[Column] = field(default_factory=list)
     code: str | None = None
     lineage: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] | None = None
 
 
 class Kind(Protocol):

@@ -59,7 +59,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class State:
-    """Where a fit stands between two epochs: named arrays, and values that JSON can hold."""
+    """Where a fit stands, between two epochs or within one: named arrays, and values that JSON can hold.
+
+    ``values`` come back from a file as JSON gives them: finite numbers to the bit, tuples as lists.
+    """
 
     arrays: Arrays = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
@@ -74,8 +77,11 @@ class Monitor(Protocol):
     def metric(self, name: str, step: int, value: float) -> None:
         """``name`` had ``value`` after epoch ``step``, counted from 1."""
 
-    def epoch_end(self, learner: Learner) -> None:
-        """An epoch is over, and ``learner.state()`` would resume behind it."""
+    def cut(self, learner: Learner, position: str) -> None:
+        """The fit may be cut here: ``learner.state()`` would resume at this very point.
+
+        To be called as often as one likes: what comes too soon costs nothing. ``position`` is for people.
+        """
 
 
 class Learner(ABC):
@@ -97,7 +103,7 @@ class Learner(ABC):
 
     @abstractmethod
     def fit(self, training: Rows, validation: Rows | None, monitor: Monitor) -> None:
-        """Learn from ``training``; goes on behind a loaded `State`.
+        """Learn from ``training``; goes on where a loaded `State` stood.
 
         Raises `headrace.errors.BadSpec` when the params do not fit the rows.
         """
@@ -127,5 +133,9 @@ class Learner(ABC):
         return None
 
     def load_state(self, state: State) -> None:
-        """Go to where another learner of the same params and problem was."""
+        """Go to where another learner of the same params and problem was.
+
+        Raises KeyError, TypeError or ValueError for a state that is not one of such a learner; this one is of
+        no use then.
+        """
         raise NotImplementedError(f"{type(self).__name__} cannot be cut: its fit restarts whole")

@@ -3,7 +3,9 @@
 - `rows`: encoded rows of fixed width, in memory or, above a limit, in a file of the scratch folder; both
   are read by index, so that the order of rows, and with it every bit, is the same for both.
 - `encode`: a part of a dataset into such rows, once.
-- `fit`: epochs, learning curves, `early_stopping`, and the state between two epochs.
+- `pipeline`: from a task to a learner that has learned, for every kind that trains.
+- `checkpoint`: the states that a fit leaves on its way as files, and how an attempt resumes from one.
+- `fit`: epochs, learning curves, `early_stopping`, and the state between two calls of `steps`.
 - `objective`: the loss, and the figure beside it that people read.
 - `steps`: the optimizer's steps. One call runs many of them in a graph: 1.5 to 2 times as fast as one call
   of Keras each, to the same bits. Tracing costs half a second, so a fit traces once.

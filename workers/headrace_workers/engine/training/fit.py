@@ -1,4 +1,4 @@
-"""The fit of a network: epochs, learning curves, early stopping, and the state between two epochs."""
+"""The fit of a network: epochs, learning curves, early stopping, and the state between two calls of steps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Fit:
         self._forward = forward
         self._objective = objective(problem)
         self._stopping = EarlyStopping(params.early_stopping)
-        self._epoch = 0
+        self._epoch = self._done = 0
+        self._sums = (0.0, 0.0)
         self._built_optimizer: Any = None
 
     def run(self, training: Rows, validation: Rows | None, monitor: Monitor, learner: Learner) -> None:
@@ -36,34 +37,38 @@ class Fit:
         steps = Steps(self._model, self._optimizer, self._objective, self._problem)
         epochs = self._params.epochs
         while self._epoch < epochs and not self._stopping.stopped:
-            epoch = self._epoch
-            order = determinism.epoch_order(self._problem.seed, epoch, training.count)
-
-            def progress(fraction: float, epoch: int = epoch) -> None:
-                monitor.progress((epoch + fraction) / epochs, f"epoch {epoch + 1} of {epochs}")
-
-            loss, metric = steps.epoch(training, order, self._params.batch_size, progress)
+            order = determinism.epoch_order(self._problem.seed, self._epoch, training.count)
+            position = f"epoch {self._epoch + 1} of {epochs}"
+            while self._done < training.count:
+                self._done, self._sums = steps.call(
+                    training, order, self._done, self._params.batch_size, self._sums
+                )
+                monitor.progress((self._epoch + self._done / training.count) / epochs, position)
+                if self._done < training.count:
+                    monitor.cut(learner, f"{position}, row {self._done} of {training.count}")
+            loss, metric = (total / training.count for total in self._sums)
             self._check(loss)
             curve = {"loss": loss, self._objective.metric: metric}
             if validation is not None:
                 loss, metric = self._validate(validation)
                 curve |= {"val_loss": loss, f"val_{self._objective.metric}": metric}
             self._stopping.update(loss, self._model.variables)
-            self._epoch = epoch + 1
+            self._epoch, self._done, self._sums = self._epoch + 1, 0, (0.0, 0.0)
             for name, value in curve.items():
                 monitor.metric(name, self._epoch, value)
-            monitor.epoch_end(learner)
+            monitor.cut(learner, f"the end of {position}")
         self._stopping.restore(self._model.variables)
 
     def state(self) -> State:
-        """Return everything that the next epoch depends on."""
+        """Return everything that the next step depends on."""
         stopping = self._stopping.state()
         arrays = {
             **_numbered("model", self._model.variables),
             **_numbered("optimizer", self._optimizer.variables),
             **{f"best/{name}": value for name, value in stopping.arrays.items()},
         }
-        return State(arrays, {"epoch": self._epoch, "stopping": stopping.values})
+        position = {"epoch": self._epoch, "done": self._done, "sums": list(self._sums)}
+        return State(arrays, position | {"stopping": stopping.values})
 
     def load_state(self, state: State) -> None:
         """Go to where another fit was."""
@@ -71,7 +76,8 @@ class Fit:
         _assign(self._optimizer.variables, "optimizer", state.arrays)
         best = {n.removeprefix("best/"): a for n, a in state.arrays.items() if n.startswith("best/")}
         self._stopping.load_state(State(best, state.values["stopping"]))
-        self._epoch = state.values["epoch"]
+        loss, metric = state.values["sums"]
+        self._epoch, self._done, self._sums = state.values["epoch"], state.values["done"], (loss, metric)
 
     @property
     def _optimizer(self) -> Any:
@@ -101,4 +107,7 @@ def _numbered(prefix: str, variables: list[Any]) -> Arrays:
 
 def _assign(variables: list[Any], prefix: str, arrays: Arrays) -> None:
     for i, variable in enumerate(variables):
-        variable.assign(arrays[f"{prefix}/{i}"])
+        array = arrays[f"{prefix}/{i}"]
+        if array.shape != tuple(variable.shape):
+            raise ValueError(f"{prefix}/{i} is of shape {array.shape}, {variable.path} of {variable.shape}")
+        variable.assign(array)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,30 +38,23 @@ class Steps:
         self._run = _trace(model, optimizer, objective, problem)
         self._steps = FIRST_CALL_STEPS
 
-    def epoch(
-        self, rows: Rows, order: NDArray[np.int64], batch_size: int, progress: Callable[[float], None]
-    ) -> tuple[float, float]:
-        """Train on ``rows`` once, in ``order``; return the means of loss and metric over the rows.
+    def call(
+        self, rows: Rows, order: NDArray[np.int64], done: int, batch_size: int, sums: tuple[float, float]
+    ) -> tuple[int, tuple[float, float]]:
+        """Train on some of ``rows``, in ``order``, behind the first ``done``; return how many are done then.
 
-        The last batch is smaller where ``batch_size`` does not divide the rows. ``progress`` is told the
-        fraction that is done, after each call.
+        ``sums`` of loss and metric over the rows done are returned with those of this call added. The last
+        batch of an epoch is smaller where ``batch_size`` does not divide the rows.
         """
         limit = max(BLOCK_BYTES // (rows.row_bytes * batch_size), 1)
-        size = np.int32(batch_size)
-        loss = metric = 0.0
-        done = 0
-        while done < len(order):
-            steps = min(self._steps, limit)
-            chosen = order[done : done + steps * batch_size]
-            started = time.monotonic()
-            sums = self._run(*rows.take(chosen), size)
-            loss += float(sums[0])
-            metric += float(sums[1])
-            done += len(chosen)
-            if time.monotonic() - started < CALL_S / 2 and steps == self._steps:
-                self._steps *= 2
-            progress(done / len(order))
-        return loss / len(order), metric / len(order)
+        steps = min(self._steps, limit)
+        chosen = order[done : done + steps * batch_size]
+        started = time.monotonic()
+        loss, metric = self._run(*rows.take(chosen), np.int32(batch_size), *map(np.float64, sums))
+        summed = float(loss), float(metric)
+        if time.monotonic() - started < CALL_S / 2 and steps == self._steps:
+            self._steps *= 2
+        return done + len(chosen), summed
 
 
 def _trace(model: Any, optimizer: Any, objective: Objective, problem: Problem) -> Any:
@@ -74,7 +66,9 @@ def _trace(model: Any, optimizer: Any, objective: Objective, problem: Problem) -
     target = tf.int32 if problem.task == "classification" else tf.float32
     weights = model.trainable_variables
 
-    def run(inputs: dict[str, Any], targets: Any, batch_size: Any) -> tuple[Any, Any]:
+    def run(
+        inputs: dict[str, Any], targets: Any, batch_size: Any, loss_sum: Any, metric_sum: Any
+    ) -> tuple[Any, Any]:
         steps = (tf.shape(targets)[0] + batch_size - 1) // batch_size
 
         def step(i: Any, loss_sum: Any, metric_sum: Any) -> tuple[Any, Any, Any]:
@@ -85,13 +79,17 @@ def _trace(model: Any, optimizer: Any, objective: Objective, problem: Problem) -
                 loss, metric = objective.graph(outputs, wanted)
                 total = tf.add_n([loss, *model.losses])
             optimizer.apply(tape.gradient(total, weights), weights)
-            count = tf.cast(tf.shape(wanted)[0], tf.float32)
-            return i + 1, loss_sum + loss * count, metric_sum + metric
+            # The sums run on from call to call: added up call by call, their last bits, and with them early
+            # stopping, would depend on how steps are divided into calls.
+            count = tf.cast(tf.shape(wanted)[0], tf.float64)
+            loss_sum += tf.cast(loss, tf.float64) * count
+            return i + 1, loss_sum, metric_sum + tf.cast(metric, tf.float64)
 
         # One after the other: each step needs the weights of the one before.
-        start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0))
+        start = (tf.constant(0), loss_sum, metric_sum)
         _, loss_sum, metric_sum = tf.while_loop(lambda i, *_: i < steps, step, start, parallel_iterations=1)
         return loss_sum, metric_sum
 
-    signature = [inputs_signature, tf.TensorSpec([None], target), tf.TensorSpec([], tf.int32)]
+    scalars = [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float64, tf.float64)]
+    signature = [inputs_signature, tf.TensorSpec([None], target), *scalars]
     return tf.function(run, input_signature=signature, autograph=False)
