@@ -102,6 +102,26 @@ class Settings(BaseModel):
         BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
         Field(description="Least severe level that is logged"),
     ] = "INFO"
+    log_format: Annotated[
+        Literal["text", "json"], Field(description="Lines for people, or one JSON object a line")
+    ] = "text"
+    keep_events_days: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=36_500,
+            description="Days that progress and logs of ended jobs are kept; curves stay; 0 keeps all",
+        ),
+    ] = 90
+    rate_per_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1e6,
+            allow_inf_nan=False,
+            description="Requests a second of one key to one web process, 10 s' worth at once; 0 is no limit",
+        ),
+    ] = 500
     url: Annotated[
         str | None,
         Field(

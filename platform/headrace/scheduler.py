@@ -9,25 +9,36 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from headrace.access import idempotency
+from headrace.access import audit, idempotency
 from headrace.config import Settings
 from headrace.db import AWAY, Database, clock
 from headrace.dispatch import dispatching_database
-from headrace.jobs import service, transitions, workers
+from headrace.jobs import retention, service, transitions, workers
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
 
 _BATCH = 200
+_MOST_PRUNES = 5
+"""So many batches of old events are removed at one tick."""
 _log = logging.getLogger(__name__)
 
 
-def tick(db: Database, *, backoff: transitions.Backoff, now: datetime | None = None) -> None:
-    """Do everything that is due. ``now`` is the database's time unless given, which tests do."""
+def tick(
+    db: Database,
+    *,
+    backoff: transitions.Backoff,
+    kept_for: timedelta | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Do everything that is due. ``now`` is the database's time unless given, which tests do.
+
+    ``kept_for`` is how long progress and logs of ended jobs are kept, None for ever.
+    """
     with db.read() as session:
         now = now or clock(session)
     moment = now
@@ -45,19 +56,30 @@ def tick(db: Database, *, backoff: transitions.Backoff, now: datetime | None = N
     with db.transaction() as session:
         idempotency.purge(session, now)
         workers.forget(session, now)
+        audit.chain(session)
+    if kept_for is not None:
+        _prune(db, kept_for, now)
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
     """Tick until ``stop`` is set. A database that is away is waited for."""
     db, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
     backoff = transitions.Backoff(base_s=settings.backoff_base_s, max_s=settings.backoff_max_s)
+    kept_for = timedelta(days=settings.keep_events_days) if settings.keep_events_days else None
     while not stop.wait(settings.tick_s):
         try:
-            tick(db, backoff=backoff)
+            tick(db, backoff=backoff, kept_for=kept_for)
         except AWAY as error:
             _log.warning("tick failed, trying again: %s", error)
     dispatcher.close()
     db.close()
+
+
+def _prune(db: Database, kept_for: timedelta, now: datetime) -> None:
+    for _ in range(_MOST_PRUNES):
+        with db.transaction() as session:
+            if not retention.prune(session, now=now, kept_for=kept_for):
+                return
 
 
 def _all(_session: Session, jobs: Sequence[tuple[str, list[str]]]) -> list[str]:

@@ -22,8 +22,13 @@ def upgrade() -> None:
         sa.Column("max_priority", sa.Integer(), nullable=False),
         sa.Column("max_running", sa.Integer(), nullable=True),
         sa.Column("max_queued", sa.Integer(), nullable=True),
+        sa.Column("max_stored_bytes", sa.BigInteger(), nullable=True),
         sa.Column("last_started_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("max_priority BETWEEN 0 AND 9", name=op.f("ck_projects_max_priority")),
+        sa.CheckConstraint(
+            "max_running >= 0 AND max_queued >= 0 AND max_stored_bytes >= 0",
+            name=op.f("ck_projects_quotas"),
+        ),
         sa.CheckConstraint("weight > 0", name=op.f("ck_projects_weight")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_projects")),
     )
@@ -76,6 +81,33 @@ def upgrade() -> None:
     with op.batch_alter_table("artifacts", schema=None) as batch_op:
         batch_op.create_index("ix_artifacts_digest", ["digest"], unique=False)
         batch_op.create_index("ix_artifacts_project", ["project"], unique=False)
+
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("project", sa.String(), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("object", sa.String(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=True),
+        sa.Column("details", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=True),
+        sa.Column("digest", sa.String(), nullable=True),
+        sa.CheckConstraint("(seq IS NULL) = (digest IS NULL)", name=op.f("ck_audit_chained")),
+        sa.ForeignKeyConstraint(["project"], ["projects.name"], name=op.f("fk_audit_project")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+        sa.UniqueConstraint("seq", name=op.f("uq_audit_seq")),
+    )
+    with op.batch_alter_table("audit", schema=None) as batch_op:
+        batch_op.create_index("ix_audit_list", ["project", "id"], unique=False)
+        batch_op.create_index(
+            "ix_audit_unchained",
+            ["id"],
+            unique=False,
+            postgresql_where=sa.text("seq IS NULL"),
+            sqlite_where=sa.text("seq IS NULL"),
+        )
 
     op.create_table(
         "datasets",
@@ -152,7 +184,10 @@ def upgrade() -> None:
         sa.Column("result", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("error", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("retry_of", sa.String(), nullable=True),
+        sa.Column("request_id", sa.String(), nullable=True),
+        sa.Column("traceparent", sa.String(), nullable=True),
         sa.Column("event_seq", sa.BigInteger(), nullable=False),
+        sa.Column("pruned_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "(error IS NOT NULL) = (state IN ('failed', 'cancelled'))", name=op.f("ck_jobs_error")
         ),
@@ -200,6 +235,13 @@ def upgrade() -> None:
         batch_op.create_index("ix_jobs_list_model", ["project", "model", "id"], unique=False)
         batch_op.create_index("ix_jobs_list_queue", ["project", "queue", "id"], unique=False)
         batch_op.create_index("ix_jobs_list_state", ["project", "state", "id"], unique=False)
+        batch_op.create_index(
+            "ix_jobs_prune",
+            ["finished_at"],
+            unique=False,
+            postgresql_where=sa.text("pruned_at IS NULL AND finished_at IS NOT NULL"),
+            sqlite_where=sa.text("pruned_at IS NULL AND finished_at IS NOT NULL"),
+        )
         batch_op.create_index(
             "ix_jobs_retry",
             ["available_at"],
@@ -421,6 +463,15 @@ def downgrade() -> None:
         batch_op.drop_index("ix_datasets_list")
 
     op.drop_table("datasets")
+    with op.batch_alter_table("audit", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_audit_unchained",
+            postgresql_where=sa.text("seq IS NULL"),
+            sqlite_where=sa.text("seq IS NULL"),
+        )
+        batch_op.drop_index("ix_audit_list")
+
+    op.drop_table("audit")
     with op.batch_alter_table("artifacts", schema=None) as batch_op:
         batch_op.drop_index("ix_artifacts_project")
         batch_op.drop_index("ix_artifacts_digest")

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from headrace.access import audit
 from headrace.access.tables import ROLES, ApiKey, Project
 from headrace.db import new_id
 from headrace.errors import Forbidden, Invalid, NotFound, Unauthenticated
@@ -89,6 +90,7 @@ def create_key(
     )
     session.add(row)
     session.flush()
+    audit.record(session, "key.create", project=project, object=row.id, now=now, role=role)
     return row, key
 
 
@@ -145,7 +147,9 @@ def key(session: Session, project: str, key_id: str) -> ApiKey:
 def revoke_key(session: Session, project: str, key_id: str, now: datetime) -> None:
     """Make a key worthless from now on. Raises `NotFound`; revoking twice is no error."""
     row = key(session, project, key_id)
-    row.revoked_at = row.revoked_at or now
+    if row.revoked_at is None:
+        row.revoked_at = now
+        audit.record(session, "key.revoke", project=project, object=row.id, now=now)
 
 
 def _sha256(key: str) -> str:

@@ -1,14 +1,16 @@
-"""Projects, API keys and idempotency keys."""
+"""Projects, API keys, idempotency keys, and who did what."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from headrace.db import Base
+
+_UNCHAINED = text("seq IS NULL")
 
 ROLES = ("viewer", "submitter", "maintainer", "admin")
 
@@ -20,6 +22,7 @@ class Project(Base):
     __table_args__ = (
         CheckConstraint("weight > 0", name="weight"),
         CheckConstraint("max_priority BETWEEN 0 AND 9", name="max_priority"),
+        CheckConstraint("max_running >= 0 AND max_queued >= 0 AND max_stored_bytes >= 0", name="quotas"),
     )
 
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -28,6 +31,7 @@ class Project(Base):
     max_priority: Mapped[int] = mapped_column(default=9)
     max_running: Mapped[int | None]
     max_queued: Mapped[int | None]
+    max_stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
     last_started_at: Mapped[datetime | None]
 
 
@@ -83,3 +87,28 @@ class IdempotencyKey(Base):
     expires_at: Mapped[datetime]
     status: Mapped[int | None]
     answer: Mapped[dict[str, Any] | None]
+
+
+class Audit(Base):
+    """Somebody did something: one row an act, written with it.
+
+    ``seq`` and ``digest`` come afterwards, when `headrace.access.audit.chain` adds the row to the chain.
+    """
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        CheckConstraint("(seq IS NULL) = (digest IS NULL)", name="chained"),
+        Index("ix_audit_list", "project", "id"),
+        Index("ix_audit_unchained", "id", postgresql_where=_UNCHAINED, sqlite_where=_UNCHAINED),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    project: Mapped[str] = mapped_column(ForeignKey("projects.name"))
+    actor: Mapped[str]
+    action: Mapped[str]
+    object: Mapped[str]
+    request_id: Mapped[str | None]
+    details: Mapped[dict[str, Any]]
+    seq: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    digest: Mapped[str | None]

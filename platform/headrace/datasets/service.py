@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from headrace.access import audit, quotas
 from headrace.access.tables import Project
 from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import Stored
@@ -52,9 +53,12 @@ def upload(
     queue: str = "default",
     now: datetime,
 ) -> tuple[DatasetVersion, bool]:
-    """Return the version made of the stored ``file``, and whether an ingest was started for it."""
+    """Return the version made of the stored ``file``, and whether an ingest was started for it.
+
+    Raises `Limited` when the project's quota of stored bytes or of queued jobs is used up.
+    """
     # The project's row is the lock: two uploads of one name must not both make the dataset.
-    session.get_one(Project, project, with_for_update={"key_share": True})
+    owner = session.get_one(Project, project, with_for_update={"key_share": True})
     dataset = _find(session, project, name)
     if dataset is None:
         dataset = Dataset(id=new_id("dst"), project=project, name=name, created_at=now, last_version=0)
@@ -70,9 +74,13 @@ def upload(
         if version.media_type == media_type and version.types == dict(types):
             if describe(session, version).state != "failed":
                 return version, False
+            quotas.check_queued(session, owner)
             version.job = _ingest(session, project, name, version, created_by, queue, now).id
             session.flush()
+            _uploaded(session, project, name, version, now)
             return version, True
+    quotas.check_queued(session, owner)
+    quotas.check_stored(session, owner, file.size_bytes)
     dataset.last_version += 1
     version = DatasetVersion(
         id=new_id("dsv"),
@@ -90,19 +98,31 @@ def upload(
     session.add(version)
     artifacts.attach(session, project=project, owner=version.id, files={"source": file}, now=now)
     session.flush()
+    _uploaded(session, project, name, version, now)
     return version, True
 
 
 def ingest_again(session: Session, job: Job, *, created_by: str | None, now: datetime) -> Job:
-    """Return a new ingest job in place of ``job``, which did not succeed. Raises `Conflict` if one exists."""
+    """Return a new ingest job in place of ``job``, which did not succeed.
+
+    Raises `Conflict` if one exists, `Limited` when the project's quota of queued jobs is used up.
+    """
+    owner = session.get_one(Project, job.project, with_for_update={"key_share": True})
     version = session.scalar(select(DatasetVersion).where(DatasetVersion.job == job.id).with_for_update())
     if version is None:
         raise Conflict(f"{job.id} was retried already, or its dataset version is gone")
+    quotas.check_queued(session, owner)
     again = _ingest(session, job.project, job.spec["dataset"], version, created_by, job.queue, now)
     again.retry_of = job.id
     version.job = again.id
     session.flush()
+    audit.record(session, "job.retry", project=job.project, object=again.id, now=now, retry_of=job.id)
     return again
+
+
+def _uploaded(session: Session, project: str, name: str, version: DatasetVersion, now: datetime) -> None:
+    ref = f"{name}@{version.version}"
+    audit.record(session, "dataset.upload", project=project, object=ref, now=now, digest=version.digest)
 
 
 def _ingest(
@@ -235,7 +255,9 @@ def version_of_job(session: Session, job_id: str) -> DatasetVersion:
     return found
 
 
-def delete_version(session: Session, project: str, name: str, number: int, *, force: bool = False) -> None:
+def delete_version(
+    session: Session, project: str, name: str, number: int, *, now: datetime, force: bool = False
+) -> None:
     """Delete a version. Raises `NotFound`, or `Conflict` while it is ingested or a lineage needs it."""
     found = version(session, project, name, number, lock=True)
     if describe(session, found).state == "ingesting":
@@ -252,6 +274,7 @@ def delete_version(session: Session, project: str, name: str, number: int, *, fo
     artifacts.detach(session, found.id)
     session.delete(found)
     session.flush()
+    audit.record(session, "dataset.delete", project=project, object=f"{name}@{number}", now=now, force=force)
 
 
 def _find(session: Session, project: str, name: str) -> Dataset | None:

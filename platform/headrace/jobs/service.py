@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from headrace.access import audit, quotas
 from headrace.access.tables import Project
 from headrace.datasets import service as datasets
 from headrace.db import new_id
-from headrace.errors import Conflict, FieldError, Forbidden, Invalid, Limited, NotFound
+from headrace.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from headrace.jobs import kinds, transitions
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
@@ -39,7 +40,7 @@ def submit(
     row = session.get_one(Project, project, with_for_update={"key_share": True})
     if request.priority > row.max_priority:
         raise Forbidden(f"priority {request.priority} is above this project's cap of {row.max_priority}")
-    _check_quota(session, row)
+    quotas.check_queued(session, row)
     kind = kinds.kind(request.kind)
     spec = _read_spec(kind.Spec, request.spec)
     waits = _must_wait(session, project, request.depends_on)
@@ -63,6 +64,8 @@ def submit(
         created_by=created_by,
         retry_of=retry_of,
     )
+    action = "job.submit" if retry_of is None else "job.retry"
+    audit.record(session, action, project=project, object=job.id, now=now, kind=job.kind, retry_of=retry_of)
     return transitions.create(session, job, waiting=waits, now=now)
 
 
@@ -152,13 +155,3 @@ def _must_wait(session: Session, project: str, depends_on: list[str]) -> bool:
     if wrong:
         raise Invalid(wrong)
     return any(state != State.SUCCEEDED for state in there.values())
-
-
-def _check_quota(session: Session, project: Project) -> None:
-    if project.max_queued is None:
-        return
-    queued = session.scalar(
-        select(func.count()).where(Job.project == project.name, Job.state.in_([State.QUEUED, State.WAITING]))
-    )
-    if (queued or 0) >= project.max_queued:
-        raise Limited(f"{queued} jobs are queued, which is this project's quota", retry_after_s=30)

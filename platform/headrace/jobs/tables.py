@@ -19,6 +19,7 @@ def _in(states: frozenset[State]) -> str:
 _QUEUED = text("state = 'queued'")
 _RUNNING = text("state = 'running'")
 _WAITING = text("state = 'waiting'")
+_PRUNABLE = text("pruned_at IS NULL AND finished_at IS NOT NULL")
 
 
 class Job(Base):
@@ -48,6 +49,7 @@ class Job(Base):
         Index("ix_jobs_lease", "lease_expires_at", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
         Index("ix_jobs_waiting", "id", postgresql_where=_WAITING, sqlite_where=_WAITING),
         Index("ix_jobs_retry", "available_at", postgresql_where=_QUEUED, sqlite_where=_QUEUED),
+        Index("ix_jobs_prune", "finished_at", postgresql_where=_PRUNABLE, sqlite_where=_PRUNABLE),
         Index("ix_jobs_list", "project", "id"),
         Index("ix_jobs_list_state", "project", "state", "id"),
         Index("ix_jobs_list_kind", "project", "kind", "id"),
@@ -87,7 +89,10 @@ class Job(Base):
     result: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     retry_of: Mapped[str | None]
+    request_id: Mapped[str | None]
+    traceparent: Mapped[str | None]
     event_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    pruned_at: Mapped[datetime | None]
 
 
 class JobTag(Base):

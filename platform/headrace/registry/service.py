@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from headrace.access import audit
 from headrace.access.tables import Project
 from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import Stored
@@ -185,6 +186,7 @@ def set_alias(
     else:
         row.version, row.moved_at = chosen.id, now
     _moved(session, chosen.model, alias, number, by, now)
+    audit.record(session, "alias.move", project=project, object=f"{name}@{alias}", now=now, version=number)
 
 
 def delete_alias(
@@ -197,6 +199,7 @@ def delete_alias(
         raise NotFound(f"model {name!r} has no alias {alias[:100]!r}")
     session.delete(row)
     _moved(session, found.id, alias, None, by, now)
+    audit.record(session, "alias.delete", project=project, object=f"{name}@{alias}", now=now)
 
 
 def alias_history(session: Session, project: str, name: str, alias: str) -> Sequence[AliasMove]:
@@ -209,7 +212,7 @@ def alias_history(session: Session, project: str, name: str, alias: str) -> Sequ
     ).all()
 
 
-def delete_version(session: Session, project: str, name: str, number: int) -> None:
+def delete_version(session: Session, project: str, name: str, number: int, *, now: datetime) -> None:
     """Delete a version. Raises `NotFound`, or `Conflict` while an alias points at it."""
     _lock(session, project, name)
     found = version(session, project, name, number)
@@ -219,6 +222,7 @@ def delete_version(session: Session, project: str, name: str, number: int) -> No
     artifacts.detach(session, found.id)
     session.delete(found)
     session.flush()
+    audit.record(session, "model.delete", project=project, object=f"{name}@{number}", now=now)
 
 
 def _moved(

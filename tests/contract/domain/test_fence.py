@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 import headrace.jobs
-from domain import BACKOFF, LEASE_S, Domain
+from domain import BACKOFF, LEASE_S, NOW, Domain
 from headrace.datasets import service as datasets
 from headrace.errors import LeaseLost
 from headrace.jobs import leases, transitions
@@ -121,7 +121,7 @@ def test_effects_made_before_the_fence_is_asked_roll_back(domain: Domain) -> Non
     before = domain.dump()
 
     def effect_then_fence(session: Session) -> None:
-        datasets.delete_version(session, "default", "iris", 1)
+        datasets.delete_version(session, "default", "iris", 1, now=NOW)
         transitions.succeed(session, lease, result={}, now=domain.now)
 
     with pytest.raises(LeaseLost):

@@ -125,7 +125,7 @@ def test_versions_of_a_model_made_at_once_are_numbered_without_a_gap(domain: Dom
 
 def test_a_number_is_not_given_again_after_its_version_is_deleted(domain: Domain) -> None:
     _trained(domain)
-    domain.do(registry.delete_version, "default", "iris", 1)
+    domain.do(registry.delete_version, "default", "iris", 1, now=NOW)
     lease = _trained(domain)
     result = domain.job(lease.job).result
     assert result is not None
@@ -134,7 +134,7 @@ def test_a_number_is_not_given_again_after_its_version_is_deleted(domain: Domain
     lease_ = domain.claim(lane="light")
     assert lease_ is not None
     domain.ingest(lease_)
-    domain.do(datasets.delete_version, "default", "twice", 1)
+    domain.do(datasets.delete_version, "default", "twice", 1, now=NOW)
     assert domain.upload("twice", content="2")[0] == 2
 
 
@@ -143,7 +143,7 @@ def test_a_version_deleted_is_gone_with_its_artifact_rows(domain: Domain) -> Non
     with domain.db.read() as session:
         owner = registry.version(session, "default", "iris", 1).id
         assert artifacts.attached(session, owner).keys() == {"package", "evaluation"}
-    domain.do(registry.delete_version, "default", "iris", 1)
+    domain.do(registry.delete_version, "default", "iris", 1, now=NOW)
     with domain.db.read() as session:
         assert artifacts.attached(session, owner) == {}
         with pytest.raises(NotFound):
@@ -162,9 +162,9 @@ def test_an_alias_moves_in_one_step_and_keeps_its_history(domain: Domain) -> Non
         history = registry.alias_history(session, "default", "iris", "champion")
         assert [move.version for move in history] == [1, 2, 1]
     with pytest.raises(Conflict, match="champion"):
-        domain.do(registry.delete_version, "default", "iris", 1)
+        domain.do(registry.delete_version, "default", "iris", 1, now=NOW)
     domain.do(registry.delete_alias, "default", "iris", "champion", by=None, now=NOW)
-    domain.do(registry.delete_version, "default", "iris", 1)
+    domain.do(registry.delete_version, "default", "iris", 1, now=NOW)
     with pytest.raises(NotFound):
         domain.do(registry.delete_alias, "default", "iris", "champion", by=None, now=NOW)
 
@@ -180,7 +180,7 @@ def test_an_alias_cannot_come_to_a_version_that_is_being_deleted(domain: Domain)
     _trained(domain)
     answer = overlap(
         domain,
-        lambda session: registry.delete_version(session, "default", "iris", 1),
+        lambda session: registry.delete_version(session, "default", "iris", 1, now=NOW),
         partial(domain.do, registry.set_alias, "default", "iris", "champion", 1, by=None, now=NOW),
     )
     assert isinstance(answer, NotFound)
@@ -191,7 +191,7 @@ def test_a_version_cannot_be_deleted_while_an_alias_comes_to_it(domain: Domain) 
     answer = overlap(
         domain,
         lambda session: registry.set_alias(session, "default", "iris", "champion", 1, by=None, now=NOW),
-        partial(domain.do, registry.delete_version, "default", "iris", 1),
+        partial(domain.do, registry.delete_version, "default", "iris", 1, now=NOW),
     )
     assert isinstance(answer, Conflict)
 
@@ -215,7 +215,7 @@ def test_an_alias_moved_while_it_is_taken_away_is_there_again(domain: Domain) ->
 
 def test_two_that_delete_one_version_end_well(domain: Domain) -> None:
     _trained(domain)
-    delete = partial(registry.delete_version, project="default", name="iris", number=1)
+    delete = partial(registry.delete_version, project="default", name="iris", number=1, now=NOW)
     answer = overlap(domain, delete, partial(domain.do, delete))
     assert isinstance(answer, NotFound)
 
@@ -230,8 +230,8 @@ def test_a_new_alias_made_by_two_at_once(domain: Domain) -> None:
 def test_a_dataset_version_in_a_lineage_is_deleted_only_by_force(domain: Domain) -> None:
     _trained(domain)
     with pytest.raises(Conflict, match="lineage"):
-        domain.do(datasets.delete_version, "default", "iris", 1)
-    domain.do(datasets.delete_version, "default", "iris", 1, force=True)
+        domain.do(datasets.delete_version, "default", "iris", 1, now=NOW)
+    domain.do(datasets.delete_version, "default", "iris", 1, now=NOW, force=True)
     with domain.db.read() as session:
         version = registry.version(session, "default", "iris", 1)
         assert version.dataset_version is None
@@ -250,7 +250,8 @@ def test_a_dataset_version_cannot_be_deleted_while_a_lineage_comes_to_need_it(do
         result = kinds.kind("train").commit(session, job, done, files, NOW)  # type: ignore[arg-type]
         transitions.succeed(session, lease, result=result, now=NOW)  # type: ignore[arg-type]
 
-    answer = overlap(domain, train, partial(domain.do, datasets.delete_version, "default", "iris", 1))
+    delete = partial(domain.do, datasets.delete_version, "default", "iris", 1, now=NOW)
+    answer = overlap(domain, train, delete)
     assert isinstance(answer, Conflict)
     with domain.db.read() as session:
         assert registry.version(session, "default", "iris", 1).dataset_version is not None
@@ -259,7 +260,8 @@ def test_a_dataset_version_cannot_be_deleted_while_a_lineage_comes_to_need_it(do
 def test_a_version_that_is_ingested_cannot_be_deleted(domain: Domain) -> None:
     failed = _failed_upload(domain)
     retry = partial(service.retry, project="default", job_id=failed, created_by=None, now=NOW)
-    answer = overlap(domain, retry, partial(domain.do, datasets.delete_version, "default", "broken", 1))
+    delete = partial(domain.do, datasets.delete_version, "default", "broken", 1, now=NOW)
+    answer = overlap(domain, retry, delete)
     assert isinstance(answer, Conflict)
 
 

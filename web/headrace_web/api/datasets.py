@@ -255,7 +255,7 @@ def rows(call: Call, name: str, version: int, query: RowsQuery) -> Rows:
 def delete(call: Call, name: str, version: int, query: DeleteQuery) -> Answer:
     """Delete a version. Refused while the lineage of a model version needs it, unless forced."""
     with call.parts.database.transaction() as session:
-        datasets.delete_version(session, call.project, name, version, force=query.force)
+        datasets.delete_version(session, call.project, name, version, now=call.now, force=query.force)
     return Answer(body=None)
 
 

@@ -258,7 +258,7 @@ def delete_alias(call: Call, name: str, alias: str) -> Answer:
 def delete_version(call: Call, name: str, version: int) -> Answer:
     """Delete a version. Refused while an alias points at it."""
     with call.parts.database.transaction() as session:
-        registry.delete_version(session, call.project, name, version)
+        registry.delete_version(session, call.project, name, version, now=call.now)
     return Answer(body=None)
 
 
