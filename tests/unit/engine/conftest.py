@@ -8,6 +8,10 @@ import pytest
 from sklearn import datasets
 
 import learning
+from headrace_workers.engine.training import determinism
+
+# As in a job process, before any operation runs: afterwards it is too late.
+determinism.configure(1, deterministic=True)
 
 
 @pytest.fixture(scope="session")
