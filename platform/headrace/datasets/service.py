@@ -25,7 +25,7 @@ from headrace.registry.tables import ModelVersion
 from headrace.specs.base import ColumnType, Ref
 from headrace.specs.jobs import IngestSpec
 
-MEDIA_TYPES = ("text/csv", "application/zip")
+MEDIA_TYPES = ("text/csv", "application/x-ndjson", "application/vnd.apache.parquet", "application/zip")
 INGEST_PRIORITY = 5
 INGEST_ATTEMPTS = 3
 INGEST_TIMEOUT_S = 6 * 3600

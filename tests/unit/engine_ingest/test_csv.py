@@ -160,7 +160,7 @@ def test_says_line_and_reason(ingest: Any, content: bytes, message: str) -> None
 
 def test_too_many_columns(ingest: Any) -> None:
     message = ingest(",".join(f"c{i}" for i in range(20_000)) + "\n" + "1," * 19_999 + "1\n").message
-    assert message.startswith("line 1: 20000 columns are too many")
+    assert message == "line 1: 20000 columns are too many; at most 10000 are read"
 
 
 def test_a_line_without_end(ingest: Any) -> None:
@@ -186,7 +186,7 @@ def test_types_must_name_columns(ingest: Any) -> None:
 
 
 def test_unknown_media_type(ingest: Any) -> None:
-    assert "'application/x-ndjson'" in ingest("{}", "application/x-ndjson").message
+    assert "'text/plain'" in ingest("{}", "text/plain").message
 
 
 def test_byte_order_mark_and_line_ends(ingest: Any) -> None:

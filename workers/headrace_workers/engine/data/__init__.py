@@ -2,9 +2,11 @@
 
 Ingest, all of it in blocks so that memory does not grow with the file::
 
-    csv_files (string_values) ─┐                     ┌─▶ parquet_files   data.parquet
-                               ├─▶ typed batches ────┼─▶ profile         profile.json
-    image_zip ─────────────────┘   (arrow_types)     └─▶ sample_rows     rows.json
+    csv_files (string_values) ──┐
+    ndjson_files (json_column) ─┤                    ┌─▶ parquet_files   data.parquet
+    parquet_upload (parquet_    ├─▶ typed batches ───┼─▶ profile         profile.json
+      pages, arrow_columns) ────┤   (arrow_types)    └─▶ sample_rows     rows.json
+    image_zip ──────────────────┘
 
 A dataset version is one Parquet file with the columns in the upload's order, in row groups of at most
 8,192 rows, missing values as nulls. What a column *means* (category or text, say) is in the dataset's list of

@@ -16,5 +16,6 @@ ARROW_TYPES: Final[dict[ColumnType, pa.DataType]] = {
     "text": pa.string(),
     "timestamp": pa.timestamp("us", tz="UTC"),
     "image": pa.binary(),
+    "sequence": pa.list_(pa.float64()),
 }
 """``category`` and ``text`` differ only in the list of columns. ``image`` is its file's bytes."""

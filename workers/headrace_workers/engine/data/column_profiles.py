@@ -232,6 +232,44 @@ class ImageProfile:
         }
 
 
+class SequenceProfile:
+    """Lists of numbers: how many numbers they have, and the range and mean of all of these."""
+
+    def __init__(self) -> None:
+        self._count = self._numbers = self._longest = 0
+        self._shortest: int | None = None
+        self._sum = 0.0
+        self._min, self._max = math.inf, -math.inf
+
+    def update(self, values: pa.Array) -> None:
+        """Take the next values, none of them null and at least one."""
+        ends = pc.min_max(pc.list_value_length(values)).as_py()
+        self._shortest = ends["min"] if self._shortest is None else min(self._shortest, ends["min"])
+        self._longest = max(self._longest, ends["max"])
+        self._count += len(values)
+        numbers = values.flatten().to_numpy()
+        self._numbers += len(numbers)
+        if len(numbers):
+            self._min, self._max = min(self._min, numbers.min()), max(self._max, numbers.max())
+            with np.errstate(over="ignore", invalid="ignore"):
+                self._sum += float(numbers.sum())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the lengths, and the figures of the numbers; None for those too large for a float."""
+        if not self._count:
+            return {"distinct": None}
+        mean = self._numbers / self._count
+        found: dict[str, Any] = {
+            "distinct": None,
+            "length": {"min": self._shortest, "max": self._longest, "mean": mean},
+        }
+        if self._numbers:
+            mean = self._sum / self._numbers
+            found |= {"min": float(self._min), "max": float(self._max)}
+            found["mean"] = mean if math.isfinite(mean) else None
+        return found
+
+
 _PROFILES: Final[dict[str, Callable[[int, pa.DataType], ColumnProfile]]] = {
     "string": lambda budget, _: StringProfile(budget),
     "binary": lambda budget, _: ImageProfile(budget),
@@ -241,6 +279,8 @@ _PROFILES: Final[dict[str, Callable[[int, pa.DataType], ColumnProfile]]] = {
 
 def profile_of(type_: pa.DataType, budget: int) -> ColumnProfile:
     """Return a new profile for a column of ``type_`` that may keep ``budget`` distinct values."""
+    if pa.types.is_list(type_):
+        return SequenceProfile()
     make = _PROFILES.get(str(type_))
     return make(budget, type_) if make else NumberProfile(budget, type_=type_)
 

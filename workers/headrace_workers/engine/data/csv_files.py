@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -25,7 +24,6 @@ from pyarrow import csv as arrow_csv
 
 from headrace.errors import BadData
 from headrace.specs.base import ColumnType
-from headrace.specs.task import MAX_LINE_BYTES
 from headrace_workers.engine.data.csv_errors import (
     MAX_RECORD_BYTES,
     check_quotes,
@@ -33,22 +31,15 @@ from headrace_workers.engine.data.csv_errors import (
     line_of_row,
     records,
 )
+from headrace_workers.engine.data.source import ReadAgain, check_names, check_types
 from headrace_workers.engine.data.string_values import MISSING, DoesNotFit, StringColumn
 
 BLOCK_BYTES: Final = 1 << 20
 BLOCK_BYTES_PER_COLUMN: Final = 2 << 10
 """Wide tables get larger blocks, since each column of each block has a cost of its own."""
 WIDE_BLOCK_BYTES: Final = 4 << 20
-MAX_COLUMNS_BYTES: Final = MAX_LINE_BYTES - (16 << 10)
-"""What the job's result has room for: it lists the columns, some 4,500 of them with short names."""
-MAX_NAME: Final = 1000
 CSV_TYPES: Final = ("number", "integer", "boolean", "category", "text", "timestamp")
-_BYTES_PER_COLUMN: Final = len('{"name":"","type":"timestamp","nullable":false},')
 _NUMBER: Final = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
-
-
-class ReadAgain(Exception):
-    """The batches so far must be dropped; with what has been learned since, the next will be right."""
 
 
 class CsvFile:
@@ -64,7 +55,7 @@ class CsvFile:
         self._bytes = path.stat().st_size
         self._bytes_read = 0
         names = _header(path)
-        _check_types(types, names)
+        check_types(types, names, CSV_TYPES, "CSV")
         self._block_bytes = min(WIDE_BLOCK_BYTES, max(BLOCK_BYTES, BLOCK_BYTES_PER_COLUMN * len(names)))
         self.columns = [StringColumn(name, types.get(name)) for name in names]
 
@@ -190,30 +181,7 @@ def _header(path: Path) -> list[str]:
     line, names = first
     if any("\0" in name or "\ufffd" in name for name in names) and (error := explain(path)):
         raise error
-    for index, name in enumerate(names):
-        if not name.strip():
-            raise BadData(f"line {line}: column {index + 1} has no name")
-        if len(name) > MAX_NAME:
-            raise BadData(f"line {line}: the name of column {index + 1} is longer than {MAX_NAME} characters")
-    if len(set(names)) < len(names):
-        twice = next(name for name, count in Counter(names).items() if count > 1)
-        raise BadData(f"line {line}: two columns are named {twice!r}")
+    check_names(names, f"line {line}: ")
     if all(map(_NUMBER.fullmatch, names)) and any("." in name for name in names):
         raise BadData(f"line {line}: should name the columns, but holds only numbers; add a header line")
-    if sum(len(name.encode()) + _BYTES_PER_COLUMN for name in names) > MAX_COLUMNS_BYTES:
-        raise BadData(
-            f"line {line}: {len(names)} columns are too many: their names and types together "
-            f"may take {MAX_COLUMNS_BYTES >> 10} KiB"
-        )
     return names
-
-
-def _check_types(types: Mapping[str, ColumnType], names: list[str]) -> None:
-    for name, type_ in types.items():
-        if name not in names:
-            shown = ", ".join(names[:50]) + (", …" if len(names) > 50 else "")
-            raise BadData(f"types: there is no column {name[:100]!r}; the columns are {shown}")
-        if type_ not in CSV_TYPES:
-            raise BadData(
-                f"types: column {name!r} of a CSV file cannot be {type_}, only {', '.join(CSV_TYPES)}"
-            )

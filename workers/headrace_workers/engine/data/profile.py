@@ -1,7 +1,7 @@
 """The profile of a dataset: what each column holds, gathered in one pass in bounded memory.
 
-Exact: counts, missing, min, max, mean, std, histogram counts, and distinct values up to a budget shared
-between the columns (beyond it ``distinct`` is null and ``distinct_at_least`` says how far counting got).
+Exact: counts, missing, lengths, min, max, mean, std, histogram counts, and distinct values up to a budget
+shared between the columns (beyond it ``distinct`` is null, ``distinct_at_least`` says how far counting got).
 Quantiles are those of a uniform sample of rows without replacement, the rows with the smallest of random
 keys from a fixed seed; with no more rows than the sample holds they are exact.
 """

@@ -14,12 +14,15 @@ from PIL import Image
 MAX_ROWS: Final = 200
 MAX_TOTAL_BYTES: Final = 4 << 20
 MAX_CELL_CHARS: Final = 2000
+MAX_NUMBERS: Final = 100
 THUMBNAIL_PIXELS: Final = 64
 _ROUGH_BYTES: Final = 16
 
 
 class SampleRows:
-    """The first `MAX_ROWS` rows, fewer where they are large, with long text cut short (it ends in ``…``).
+    """The first `MAX_ROWS` rows, fewer where they are large, with long text and sequences cut short.
+
+    What is cut ends in ``…``; of a sequence, that is its last item.
 
     An image is shown as ``{"bytes", "width", "height", "mode", "thumbnail"}``, the last a data URL of a PNG
     of at most `THUMBNAIL_PIXELS` a side; a timestamp as RFC 3339 in UTC.
@@ -36,7 +39,7 @@ class SampleRows:
                 return
             # Cell by cell, so that a long text beyond the first rows is never made a Python string.
             row = {
-                name: json_cell(column[index].as_py())
+                name: json_cell(_plain(column[index]))
                 for name, column in zip(batch.schema.names, batch.columns, strict=True)
             }
             self.rows.append(row)
@@ -45,6 +48,14 @@ class SampleRows:
     def as_json(self) -> dict[str, Any]:
         """Return ``{"columns": […], "rows": [{…}, …]}``."""
         return {"columns": list(self.rows[0]) if self.rows else [], "rows": self.rows}
+
+
+def _plain(cell: pa.Scalar) -> Any:
+    if isinstance(cell, pa.ListScalar) and cell.is_valid:
+        # A long one is not made Python objects to be cut then.
+        numbers: list[Any] = cell.values.slice(0, MAX_NUMBERS).to_pylist()
+        return [*numbers, "…"] if len(cell.values) > MAX_NUMBERS else numbers
+    return cell.as_py()
 
 
 def json_cell(value: Any) -> Any:
@@ -82,6 +93,8 @@ def _image(data: bytes) -> dict[str, Any]:
 
 
 def _size(cell: Any) -> int:
+    if isinstance(cell, list):
+        return _ROUGH_BYTES * len(cell)
     return (
         len(cell)
         if isinstance(cell, str)

@@ -123,7 +123,7 @@ def _convert(values: pa.Array, to: ColumnType, *, forced: bool = False) -> pa.Ar
 
 def _convert_exactly(values: pa.Array, to: ColumnType, forced: bool) -> pa.Array | None:
     if to == "timestamp":
-        return _timestamps(values)
+        return to_timestamps(values)
     try:
         converted = values.cast(ARROW_TYPES[to])
     except pa.ArrowInvalid:
@@ -160,7 +160,8 @@ def _has_leading_zero(values: pa.Array, *, hexadecimal_only: bool) -> bool:
     return not hexadecimal_only and bool(((second >= ord("0")) & (second <= ord("9"))).any())
 
 
-def _timestamps(values: pa.Array) -> pa.Array | None:
+def to_timestamps(values: pa.Array) -> pa.Array | None:
+    """Return strings in ISO 8601 as timestamps in UTC, None where one is none."""
     zoned = pc.match_substring_regex(values, _ZONED)
     try:
         with_zone = _cast_to_microseconds(pc.if_else(zoned, values, None), "UTC")

@@ -6,20 +6,31 @@ Input ``source``. Outputs ``data`` (``data.parquet``), ``profile`` and ``rows``;
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from headrace.errors import BadData
+from headrace.specs.base import ColumnType
 from headrace.specs.jobs import IngestSpec
 from headrace.specs.task import Done, Task
 from headrace_workers.engine.context import Context
-from headrace_workers.engine.data.csv_files import CsvFile, ReadAgain
+from headrace_workers.engine.data.csv_files import CsvFile
 from headrace_workers.engine.data.image_zip import ImageZip
+from headrace_workers.engine.data.ndjson_files import NdjsonFile
 from headrace_workers.engine.data.parquet_files import ParquetFile
+from headrace_workers.engine.data.parquet_upload import ParquetUpload
 from headrace_workers.engine.data.profile import Profile
 from headrace_workers.engine.data.sample_rows import SampleRows
+from headrace_workers.engine.data.source import ReadAgain, Source
 
+SOURCES: Final[dict[str, Callable[[Path, Mapping[str, ColumnType]], Source]]] = {
+    "text/csv": CsvFile,
+    "application/x-ndjson": NdjsonFile,
+    "application/vnd.apache.parquet": ParquetUpload,
+    "application/zip": ImageZip,
+}
 DATA, PROFILE, ROWS = "data.parquet", "profile.json", "rows.json"
 
 
@@ -28,13 +39,10 @@ def run(task: Task, context: Context) -> Done:
     spec = IngestSpec.model_validate(task.spec)
     path = context.input("source")
     media_type = spec.media_type.partition(";")[0].strip().lower()
-    source: CsvFile | ImageZip
-    if media_type == "text/csv":
-        source = CsvFile(path, spec.types)
-    elif media_type == "application/zip":
-        source = ImageZip(path, spec.types)
-    else:
-        raise BadData(f"files of type {spec.media_type!r} are not read; send text/csv or application/zip")
+    make = SOURCES.get(media_type)
+    if make is None:
+        raise BadData(f"files of type {spec.media_type!r} are not read; send {' or '.join(SOURCES)}")
+    source = make(path, spec.types)
     reading = 0
     while True:
         try:
@@ -52,7 +60,7 @@ def run(task: Task, context: Context) -> Done:
     )
 
 
-def _write(source: CsvFile | ImageZip, context: Context, reading: int) -> tuple[Profile, SampleRows]:
+def _write(source: Source, context: Context, reading: int) -> tuple[Profile, SampleRows]:
     """Write all rows of ``source``; return what was learned of them on the way.
 
     Raises `ReadAgain` when that must be done once more.
