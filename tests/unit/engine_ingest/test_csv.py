@@ -282,3 +282,90 @@ def test_where_blocks_end_makes_no_difference(ingest: Any, cells: list[str]) -> 
         pieces = ingest(content)
     assert pieces.columns == whole.columns
     assert pieces.table["x"].to_pylist() == whole.table["x"].to_pylist()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_delimiters(ingest: Any, delimiter: str, end: str) -> None:
+    rows = [["name", "n"], ['a "b', "1"], [f"x{delimiter}{end}y", "2"], ["1,2;3", "3"]]
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, lineterminator=end).writerows(rows)
+    found = ingest(text.getvalue())
+    assert found.columns == {"name": "text", "n": "integer"}
+    assert found.table["name"].to_pylist() == [row[0] for row in rows[1:]]
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("a;b\n1,5;x,y\n2;z\n", {"a": "number", "b": "text"}),
+        ("a;b,c\n1;2\n3;4\n", {"a": "integer", "b,c": "integer"}),
+        ("words\nfirst; second\nthird\n", {"words": "text"}),
+        ("a\tb|c\n1\t2|3\n", {"a": "integer", "b|c": "text"}),
+        ('"a;b",c\n1,2\n', {"a;b": "integer", "c": "integer"}),
+    ],
+)
+def test_delimiters_that_also_stand_elsewhere(ingest: Any, content: str, columns: dict[str, str]) -> None:
+    assert ingest(content).columns == columns
+
+
+def test_a_wrong_file_is_explained_by_the_delimiter_that_was_meant(ingest: Any) -> None:
+    assert ingest("a;b\n1;2\n3\n").message == "line 3: has 1 field, the header has 2"
+    assert ingest("a\tb\n1\tx\noops\t2\n", a="integer").message.startswith("line 3, column 'a': 'oops'")
+    assert ingest('a;b\n1;2\n3;"x\n4;5\n').message.startswith("line 3: a quoted field begins here")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["1,5", "-2", "3e2"], [1.5, -2.0, 300.0]),
+        (["0,125", "1,234"], [0.125, 1.234]),
+        (["1234,567"], [1234.567]),
+        (["1,234", "5,678"], ["1,234", "5,678"]),
+        (["1,5", "2.5"], ["1,5", "2.5"]),
+        (["1,5", "1.234,5"], ["1,5", "1.234,5"]),
+        (["2.5", "3"], [2.5, 3.0]),
+        (["1,5", "x"], ["1,5", "x"]),
+        (["1,5,5"], ["1,5,5"]),
+    ],
+)
+def test_a_decimal_comma_is_read_where_it_can_be_nothing_else(
+    ingest: Any, values: list[str], expected: list[Any]
+) -> None:
+    for delimiter in (";", "\t", "|"):
+        found = ingest(f"k{delimiter}x\n" + "".join(f"k{delimiter}{value}\n" for value in values))
+        assert found.table["x"].to_pylist() == expected
+
+
+def test_a_decimal_comma_in_a_file_parted_by_commas_is_text(ingest: Any) -> None:
+    assert ingest('k,x\nk,"1,5"\n').table["x"].to_pylist() == ["1,5"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2024/05/01",
+        "2024/5/1",
+        "01.05.2024",
+        "1.5.2024",
+        "1 May 2024",
+        "01-may-2024",
+        "May 1, 2024",
+        "2024-05-01",
+    ],
+)
+def test_dates_that_can_be_read_in_one_way_only(ingest: Any, written: str) -> None:
+    found = ingest(f'a,b\n"{written}",x\n"{written} 10:30:00",x\n')
+    assert found.columns["a"] == "timestamp"
+    assert found.table["a"].to_pylist() == [
+        datetime(2024, 5, 1, tzinfo=UTC),
+        datetime(2024, 5, 1, 10, 30, tzinfo=UTC),
+    ]
+
+
+@pytest.mark.parametrize(
+    "written", ["05/06/2024", "31/05/2024", "1.5.24", "31.02.2024", "2024/13/01", "May 2024"]
+)
+def test_other_dates_are_text(ingest: Any, written: str) -> None:
+    assert ingest(f"a,b\n{written},x\n{written}x,x\n").columns["a"] == "text"
+    assert ingest(f"a,b\n{written},x\n").table["a"].to_pylist() == [written]

@@ -25,7 +25,7 @@ def open_text(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", errors="replace", newline="")
 
 
-def records(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+def records(lines: Iterable[str], delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Yield each record as the line on which it begins and its fields; blank lines are left out.
 
     Raises `BadData` with the line of a field longer than `MAX_RECORD_BYTES` or with a quote never closed.
@@ -39,7 +39,7 @@ def records(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
             raise BadData(f"line {first}: a quoted field begins here that is never closed")
         yield from ()
 
-    reader = csv.reader(chain(lines, end()))
+    reader = csv.reader(chain(lines, end()), delimiter=delimiter)
     try:
         for fields in reader:
             if fields:
@@ -49,13 +49,13 @@ def records(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
         raise _too_long(first) from None
 
 
-def explain(path: Path) -> BadData | None:
+def explain(path: Path, delimiter: str = ",") -> BadData | None:
     """Return what is wrong with the CSV file ``path``, or None when nothing is found."""
     try:
         _check_bytes(path)
         with open_text(path) as file:
             width = 0
-            for line, fields in records(file):
+            for line, fields in records(file, delimiter):
                 width = width or len(fields)
                 if len(fields) != width:
                     return BadData(f"line {line}: has {_count(len(fields), 'field')}, the header has {width}")
@@ -64,18 +64,18 @@ def explain(path: Path) -> BadData | None:
     return None
 
 
-def line_of_row(path: Path, row: int) -> int:
+def line_of_row(path: Path, row: int, delimiter: str) -> int:
     """Return the line on which row ``row`` begins (rows count from 0, after the header)."""
     with open_text(path) as file:
-        for line, _ in islice(records(file), row + 1, None):
+        for line, _ in islice(records(file, delimiter), row + 1, None):
             return line
     raise ValueError(f"{path} has no row {row}")
 
 
-def check_quotes(path: Path) -> None:
+def check_quotes(path: Path, delimiter: str) -> None:
     """Raise `BadData` with the line of an opening quote that is never closed."""
     with open_text(path) as file:
-        for _ in records(file):
+        for _ in records(file, delimiter):
             pass
 
 

@@ -6,8 +6,9 @@ and only if a later block widens a column does it read on to the end without yie
 type for sure, and raise `ReadAgain`. Blocks are small, since Arrow holds several; a record that is longer
 than one also leads to `ReadAgain`, with large blocks. So most files are read once, and none more than thrice.
 
-Accepted: UTF-8 with or without a byte order mark, comma, double quotes (doubled inside quotes), line ends of
-any kind, also inside quotes; blank lines are passed over. The first record names the columns.
+Accepted: UTF-8 with or without a byte order mark; a comma, semicolon, tab or bar between fields, as
+`csv_dialect` finds; double quotes (doubled inside quotes), line ends of any kind, also inside quotes; blank
+lines are passed over. The first record names the columns.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pyarrow import csv as arrow_csv
 
 from headrace.errors import BadData
 from headrace.specs.base import ColumnType
+from headrace_workers.engine.data.csv_dialect import SAMPLE_BYTES, Dialect, find_dialect
 from headrace_workers.engine.data.csv_errors import (
     MAX_RECORD_BYTES,
     check_quotes,
@@ -54,10 +56,12 @@ class CsvFile:
         self._path = path
         self._bytes = path.stat().st_size
         self._bytes_read = 0
-        names = _header(path)
+        self._dialect, names = _header(path)
         check_types(types, names, CSV_TYPES, "CSV")
         self._block_bytes = min(WIDE_BLOCK_BYTES, max(BLOCK_BYTES, BLOCK_BYTES_PER_COLUMN * len(names)))
-        self.columns = [StringColumn(name, types.get(name)) for name in names]
+        self.columns = [
+            StringColumn(name, types.get(name), decimal_comma=self._dialect.decimal_comma) for name in names
+        ]
 
     @property
     def fraction(self) -> float:
@@ -81,7 +85,7 @@ class CsvFile:
             try:
                 arrays = [c.convert(a) for c, a in zip(self.columns, strings.columns, strict=True)]
             except DoesNotFit as error:
-                line = line_of_row(self._path, row + error.index)
+                line = line_of_row(self._path, row + error.index, self._dialect.delimiter)
                 raise BadData(f"line {line}, {error.detail}") from None
             row += len(strings)
             found = pa.schema([(c.name, c.arrow_type) for c in self.columns])
@@ -114,14 +118,14 @@ class CsvFile:
         # An opening quote that is never closed swallows the rest of the file, without an error, into the last
         # cell. Mostly that leaves an odd number of quotes; not where a stray one evens it out.
         if source.quotes % 2 or "\n" in last or "\r" in last:
-            check_quotes(self._path)
+            check_quotes(self._path, self._dialect.delimiter)
 
     def _open(self, source: _Source) -> arrow_csv.CSVStreamingReader:
         names = [c.name for c in self.columns]
         reader = arrow_csv.open_csv(
             pa.PythonFile(source, mode="r"),
             arrow_csv.ReadOptions(block_size=self._block_bytes),
-            arrow_csv.ParseOptions(newlines_in_values=True),
+            arrow_csv.ParseOptions(delimiter=self._dialect.delimiter, newlines_in_values=True),
             arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
                 strings_can_be_null=True,
@@ -135,7 +139,9 @@ class CsvFile:
     def _explained(self, reason: str) -> BadData:
         if "cannot infer number of columns" in reason:
             return BadData("the file has a header and no rows")
-        return explain(self._path) or BadData(f"the file cannot be read as CSV: {reason}")
+        return explain(self._path, self._dialect.delimiter) or BadData(
+            f"the file cannot be read as CSV: {reason}"
+        )
 
 
 class _NulByte(Exception):
@@ -171,17 +177,26 @@ class _Source(io.RawIOBase):
         super().close()
 
 
-def _header(path: Path) -> list[str]:
-    """Return the names in the first record of ``path``. Raises `BadData` with what is wrong with them."""
+def _header(path: Path) -> tuple[Dialect, list[str]]:
+    """Return how ``path`` is written and the names in its first record.
+
+    Raises `BadData` with what is wrong with them.
+    """
     with path.open("rb") as file:
-        start = file.read(MAX_RECORD_BYTES)
-    first = next(records(io.StringIO(start.decode("utf-8-sig", "replace"), newline="")), None)
+        sample = file.read(SAMPLE_BYTES)
+        start = sample + file.read(MAX_RECORD_BYTES - len(sample))
+    text = sample.decode("utf-8-sig", "replace")
+    dialect = find_dialect(text, is_whole=len(start) == len(sample))
+    text = start.decode("utf-8-sig", "replace")
+    first = next(records(io.StringIO(text, newline=""), dialect.delimiter), None)
     if first is None:
         raise BadData("the file is empty; its first line should name the columns")
     line, names = first
-    if any("\0" in name or "\ufffd" in name for name in names) and (error := explain(path)):
+    if any("\0" in name or "\ufffd" in name for name in names) and (
+        error := explain(path, dialect.delimiter)
+    ):
         raise error
     check_names(names, f"line {line}: ")
     if all(map(_NUMBER.fullmatch, names)) and any("." in name for name in names):
         raise BadData(f"line {line}: should name the columns, but holds only numbers; add a header line")
-    return names
+    return dialect, names

@@ -8,10 +8,12 @@ Which block a value stands in makes no difference. A missing value fits every ty
 
 - missing: an empty field or one of `MISSING`, spelled exactly so, quoted or not.
 - integer: decimal, within 64 bits; beyond that it is a number. Not with a leading zero: ``007`` is a name.
-- number: decimal with an optional exponent, finite (``inf`` is text), no leading zero before a digit.
+- number: decimal with an optional exponent, finite (``inf`` is text), no leading zero before a digit. The
+  decimal mark is a point or, in a file of which it is known, a comma, never both.
 - boolean: ``true`` and ``false`` in any case; ``1`` and ``0`` too where the user says that it is boolean.
 - timestamp: ISO 8601 date, or date and time to the nanosecond (kept to the microsecond), with ``Z``, an
-  offset, or nothing, which means UTC.
+  offset, or nothing, which means UTC. Also ``2024/05/31``, ``31.5.2024``, ``31 May 2024``, ``31-May-2024``
+  and ``May 31, 2024``, with or without a time; not ``05/06/2024``, which is a day in May or in June.
 
 White space around a number, boolean or timestamp is passed over; in text it is kept. A field of nothing but
 blanks is text.
@@ -46,6 +48,21 @@ _MEANT: Final = {
     "timestamp": "a timestamp (such as 2024-05-31 or 2024-05-31T10:00:00Z)",
 }
 _PROBED: Final = 100
+_MONTHS: Final = (
+    *("jan(?:uary)?", "feb(?:ruary)?", "mar(?:ch)?", "apr(?:il)?", "may", "june?", "july?", "aug(?:ust)?"),
+    *("sep(?:tember)?", "oct(?:ober)?", "nov(?:ember)?", "dec(?:ember)?"),
+)
+_END: Final = "( |T|$)"
+_DATES: Final = (
+    (rf"^(\d{{4}})/(\d\d?)/(\d\d?){_END}", r"\1-\2-\3\4"),
+    (rf"^(\d\d?)\.(\d\d?)\.(\d{{4}}){_END}", r"\3-\2-\1\4"),
+    *((rf"(?i)^(\d\d?)[ -]{m}[ -](\d{{4}}){_END}", rf"\2-{i}-\1\3") for i, m in enumerate(_MONTHS, 1)),
+    *((rf"(?i)^{m} (\d\d?), (\d{{4}}){_END}", rf"\2-{i}-\1\3") for i, m in enumerate(_MONTHS, 1)),
+    # At last single digits get their zero.
+    (rf"^(\d{{4}})-(\d)-(\d\d?){_END}", r"\1-0\2-\3\4"),
+    (rf"^(\d{{4}})-(\d\d)-(\d){_END}", r"\1-\2-0\3\4"),
+)
+"""Patterns of dates, and what makes them ISO."""
 _ZONED: Final = r":\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)$"
 
 
@@ -64,8 +81,9 @@ class StringColumn:
     ``forced`` the type is what the user said, and stays so.
     """
 
-    def __init__(self, name: str, forced: ColumnType | None = None) -> None:
+    def __init__(self, name: str, forced: ColumnType | None = None, *, decimal_comma: bool = False) -> None:
         self.name = name
+        self._decimal_comma = decimal_comma
         self.forced = forced
         self.type: ColumnType | None = forced
 
@@ -82,25 +100,33 @@ class StringColumn:
         if values.null_count == len(values):
             return pa.nulls(len(values), self.arrow_type)
         if self.forced:
-            converted = _convert(values, self.forced, forced=True)
+            converted = self._convert(values, self.forced)
             if converted is None:
                 raise self._misfit(values, self.forced)
             return converted
         for wider in _WIDER[self.type]:
             # Mostly a few values tell, before all are tried.
-            if _convert(values.slice(0, _PROBED), wider) is None:
+            if self._convert(values.slice(0, _PROBED), wider) is None:
                 continue
-            converted = _convert(values, wider)
+            converted = self._convert(values, wider)
             if converted is not None:
                 self.type = wider
                 return converted
         raise AssertionError("every string is text")
 
+    def _convert(self, values: pa.Array, to: ColumnType) -> pa.Array | None:
+        """Return ``values`` as ``to``, or None where one does not fit."""
+        if to == "number" and self._decimal_comma:
+            if pc.any(pc.match_substring(values, ".")).as_py():
+                return None
+            values = pc.replace_substring(values, ",", ".")
+        return _convert(values, to, forced=self.forced is not None)
+
     def _misfit(self, values: pa.Array, forced: ColumnType) -> DoesNotFit:
         start, length = 0, len(values)
         while length > 1:
             half = length // 2
-            if _convert(values.slice(start, half), forced, forced=True) is None:
+            if self._convert(values.slice(start, half), forced) is None:
                 length = half
             else:
                 start, length = start + half, length - half
@@ -109,8 +135,7 @@ class StringColumn:
         return DoesNotFit(start, f"column {self.name!r}: {shown} is not {_MEANT[forced]}")
 
 
-def _convert(values: pa.Array, to: ColumnType, *, forced: bool = False) -> pa.Array | None:
-    """Return ``values`` as ``to``, or None where one does not fit."""
+def _convert(values: pa.Array, to: ColumnType, *, forced: bool) -> pa.Array | None:
     if to in ("text", "category"):
         return values
     converted = _convert_exactly(values, to, forced)
@@ -123,7 +148,11 @@ def _convert(values: pa.Array, to: ColumnType, *, forced: bool = False) -> pa.Ar
 
 def _convert_exactly(values: pa.Array, to: ColumnType, forced: bool) -> pa.Array | None:
     if to == "timestamp":
-        return to_timestamps(values)
+        times = to_timestamps(values)
+        if times is None:
+            iso = _dates_to_iso(values)
+            times = None if iso.equals(values) else to_timestamps(iso)
+        return times
     try:
         converted = values.cast(ARROW_TYPES[to])
     except pa.ArrowInvalid:
@@ -169,6 +198,13 @@ def to_timestamps(values: pa.Array) -> pa.Array | None:
     except pa.ArrowInvalid:
         return None
     return pc.coalesce(with_zone, pc.assume_timezone(without, "UTC"))
+
+
+def _dates_to_iso(values: pa.Array) -> pa.Array:
+    """Return ``values`` with every date at a value's beginning that can be read in one way only as in ISO."""
+    for pattern, replacement in _DATES:
+        values = pc.replace_substring_regex(values, pattern, replacement)
+    return values
 
 
 def _cast_to_microseconds(values: pa.Array, zone: str | None) -> pa.Array:
