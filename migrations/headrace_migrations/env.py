@@ -11,6 +11,7 @@ from headrace.datasets import tables as _datasets  # noqa: F401
 from headrace.db import Base, Database
 from headrace.jobs import tables as _jobs  # noqa: F401
 from headrace.registry import tables as _registry  # noqa: F401
+from headrace.schedules import tables as _schedules  # noqa: F401
 
 _UPGRADE_LOCK = 0x48654D67
 

@@ -21,6 +21,7 @@ from headrace.dispatch import dispatching_database
 from headrace.jobs import retention, service, transitions, workers
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
+from headrace.schedules import service as schedules
 
 _BATCH = 200
 _MOST_PRUNES = 5
@@ -53,6 +54,7 @@ def tick(
     # Again while one has moved: the next in its chain may follow.
     while _each(db, advance, Job.state == State.WAITING, pick=service.unblocked):
         pass
+    _fire(db, now)
     with db.transaction() as session:
         idempotency.purge(session, now)
         workers.forget(session, now)
@@ -80,6 +82,20 @@ def _prune(db: Database, kept_for: timedelta, now: datetime) -> None:
         with db.transaction() as session:
             if not retention.prune(session, now=now, kept_for=kept_for):
                 return
+
+
+def _fire(db: Database, now: datetime) -> None:
+    """Fire the schedules that are due, each once: one that has much to catch up goes on at the next tick."""
+    with db.read() as session:
+        found = schedules.due(session, now, limit=_BATCH)
+    for schedule_id in found:
+        try:
+            with db.transaction() as session:
+                schedules.fire(session, schedule_id, now)
+        except AWAY:
+            raise
+        except Exception:  # a bug that one schedule brings to light must not hold up the others
+            _log.exception("%s could not be fired", schedule_id)
 
 
 def _all(_session: Session, jobs: Sequence[tuple[str, list[str]]]) -> list[str]:

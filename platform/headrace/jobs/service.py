@@ -38,14 +38,8 @@ def submit(
     cap, `Limited` when the project's quota of queued jobs is used up.
     """
     row = session.get_one(Project, project, with_for_update={"key_share": True})
-    if request.priority > row.max_priority:
-        raise Forbidden(f"priority {request.priority} is above this project's cap of {row.max_priority}")
+    resolved, waits = check(session, row, request)
     quotas.check_queued(session, row)
-    kind = kinds.kind(request.kind)
-    spec = _read_spec(kind.Spec, request.spec)
-    waits = _must_wait(session, project, request.depends_on)
-    # A waiting job's refs may name what its dependencies have yet to make.
-    resolved = kinds.Resolved(spec=spec) if waits else kind.resolve(session, project, spec)
     job = Job(
         id=new_id("job"),
         project=project,
@@ -53,7 +47,7 @@ def submit(
         name=request.name,
         priority=request.priority,
         queue=request.queue,
-        lane=kind.LANE,
+        lane=kinds.kind(request.kind).LANE,
         spec=resolved.spec.model_dump(mode="json"),
         tags=dict(request.tags),
         depends_on=list(request.depends_on),
@@ -67,6 +61,21 @@ def submit(
     action = "job.submit" if retry_of is None else "job.retry"
     audit.record(session, action, project=project, object=job.id, now=now, kind=job.kind, retry_of=retry_of)
     return transitions.create(session, job, waiting=waits, now=now)
+
+
+def check(session: Session, project: Project, request: JobRequest) -> tuple[kinds.Resolved, bool]:
+    """Return the resolved spec that a job of ``request`` would have now, and whether it would have to wait.
+
+    Raises `Invalid` and `Forbidden`, as `submit` does.
+    """
+    if request.priority > project.max_priority:
+        raise Forbidden(f"priority {request.priority} is above this project's cap of {project.max_priority}")
+    kind = kinds.kind(request.kind)
+    spec = _read_spec(kind.Spec, request.spec)
+    # A waiting job's refs may name what its dependencies have yet to make.
+    if _must_wait(session, project.name, request.depends_on):
+        return kinds.Resolved(spec=spec), True
+    return kind.resolve(session, project.name, spec), False
 
 
 def job(session: Session, project: str, job_id: str) -> Job:
