@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 import uuid
 from collections.abc import Callable
@@ -11,17 +10,19 @@ from datetime import UTC, datetime
 
 from flask import Flask, Response, g, request
 
+from headrace import origin
 from headrace.artifacts.store import open_store
 from headrace.config import Settings
 from headrace.dispatch import dispatching_database
 from headrace_web import api, auth, errors
 from headrace_web.calls import Parts
+from headrace_web.instruments import Instruments
 from headrace_web.live import Feed
+from headrace_web.rates import RateLimit
 from headrace_web.routes import CONVERTERS
 
 access_log = logging.getLogger("headrace.web.access")
 
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -50,6 +51,8 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -
         dispatcher=dispatcher,
         store=open_store(settings.artifacts_url),
         clock=clock,
+        rates=RateLimit(settings.rate_per_s),
+        instruments=Instruments(),
         feed=Feed(database, most=settings.web_viewers, frame=api.jobs.event_json),
     )
     # `//` is no other spelling of `/`, and a redirect to it would be an answer in HTML.
@@ -58,6 +61,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -
     app.url_map.converters.update(CONVERTERS)
     app.before_request(_begin)
     app.after_request(_finish)
+    app.teardown_request(_end)
     errors.register(app)
     api.register(app)
     return app
@@ -65,8 +69,10 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -
 
 def _begin() -> None:
     given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+    g.request_id = given if origin.is_request_id(given) else uuid.uuid4().hex
     g.started = time.monotonic()
+    trace = origin.valid_traceparent(request.headers.get("traceparent", ""))
+    origin.begin(origin.Origin(request_id=g.request_id, traceparent=trace))
     auth.check_host(Parts.of_current().settings.allowed_hosts)
 
 
@@ -74,11 +80,24 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    duration_s = time.monotonic() - g.started
+    rule = request.url_rule.rule if request.url_rule is not None else None
+    Parts.of_current().instruments.observe(request.method, rule, response.status_code, duration_s)
     access_log.info(
         "%s %s %d",
         request.method,
         request.path,
         response.status_code,
-        extra={"request_id": g.request_id, "seconds": round(time.monotonic() - g.started, 4)},
+        extra={
+            "action": "request",
+            "method": request.method,
+            "path": request.path,
+            "status": response.status_code,
+            "duration_s": round(duration_s, 4),
+        },
     )
     return response
+
+
+def _end(_error: BaseException | None) -> None:
+    origin.end()

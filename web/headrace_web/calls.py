@@ -16,7 +16,9 @@ from headrace.artifacts.store import Store
 from headrace.config import Settings
 from headrace.db import Database
 from headrace.dispatch import Dispatcher
+from headrace_web.instruments import Instruments
 from headrace_web.live import Feed
+from headrace_web.rates import RateLimit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,8 @@ class Parts:
     store: Store
     dispatcher: Dispatcher
     clock: Callable[[], datetime]
+    rates: RateLimit
+    instruments: Instruments
     feed: Feed
 
     def close(self) -> None:
@@ -60,6 +64,11 @@ class Call:
     project: str
     now: datetime
     content: bytes = b""
+
+    def scope(self, asked: str | None) -> str | None:
+        """Return the project whose share of what all projects use together is shown, None for all of it:
+        an admin sees all unless the request has ``asked`` for one."""
+        return None if self.principal.may("admin") and asked is None else self.project
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -139,7 +139,7 @@ def _problems(route: Route) -> set[int]:
     """The error statuses that ``route`` may answer with, besides 500."""
     found = {400, 422, *route.problems}
     if route.role != "public":
-        found |= {401, 403, 404}
+        found |= {401, 403, 404, 429}
     if route.consumes or route.body is not None or route.method == "POST":
         found |= {413, 415}
     if route.idempotent:

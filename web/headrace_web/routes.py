@@ -4,8 +4,9 @@ Why no OpenAPI framework: those at hand keep only the first element of an error'
 as an empty object, or answer 404 in HTML, and none of them knows roles, so that authorisation would live in a
 second place. What is left to write once those are replaced is this module; schemas are pydantic's own.
 
-Of a request, a route checks in this order: the key (401), the project and role (403), the path's names, the
-query (422), the content type (415), the body's size (413), syntax (400) and fields (422). Only then the view.
+Of a request, a route checks in this order: the key (401), its rate (429), the project and role (403), the
+path's names, the query (422), the content type (415), the body's size (413), syntax (400) and fields (422).
+Only then the view.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from headrace_web import auth, body
 from headrace_web.calls import Answer, Call, Parts
 from headrace_web.pagination import Query
 
-Method = Literal["GET", "POST", "PUT", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Role = Literal["public", "viewer", "submitter", "maintainer", "admin"]
 View = Callable[..., Any]
 V = TypeVar("V", bound=View)

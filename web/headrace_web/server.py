@@ -8,14 +8,15 @@ at most (`headrace_web.live`) that the threads meant for other requests stay fre
 from __future__ import annotations
 
 import json
-import logging
 import socket
 import struct
 from typing import Any
 
 from gunicorn import util
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
+from headrace import logs
 from headrace.config import Settings
 from headrace_web import errors
 from headrace_web.calls import Parts
@@ -51,6 +52,7 @@ class Server(BaseApplication):
             "proc_name": "headrace web",
             "limit_request_line": 8190,
             "post_worker_init": _prepare_worker,
+            "logger_class": _Logger,
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)
@@ -60,6 +62,16 @@ class Server(BaseApplication):
         from headrace_web.app import create_app
 
         return create_app(self.settings)
+
+
+class _Logger(Logger):
+    """Gunicorn's log as lines of ours, so that they have the one format and are censored."""
+
+    def setup(self, cfg: Any) -> None:
+        """Let the root logger write."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 def _prepare_worker(worker: Any) -> None:
@@ -86,5 +98,5 @@ def write_error(sock: socket.socket, status_int: int, reason: str, mesg: str) ->
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(settings, "web")
     Server(settings).run()

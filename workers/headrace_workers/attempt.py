@@ -21,6 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
+from headrace import logs, origin
 from headrace.artifacts.store import Store, Stored, fetch_file, put_file
 from headrace.config import Settings
 from headrace.db import Database, clock
@@ -29,6 +30,7 @@ from headrace.jobs import checkpoints, kinds, leases, transitions
 from headrace.jobs.events import Event
 from headrace.jobs.leases import Lease
 from headrace.jobs.tables import Job
+from headrace.origin import Origin
 from headrace.specs.task import (
     CHECKPOINTS_FOLDER,
     TASK_FILE,
@@ -67,13 +69,20 @@ def run_attempt(site: Site, lease: Lease) -> None:
     try:
         with site.db.read() as session:
             job = session.get_one(Job, lease.job)
-            heartbeat = Heartbeat(site.db, site.settings, lease, site.stop, job.timeout_s)
-        outcome = _outcome(site, lease, job, folder, heartbeat)
-        _conclude(site, lease, job, folder, outcome, heartbeat)
+        came_from = Origin(project=job.project, request_id=job.request_id, traceparent=job.traceparent)
+        with origin.acting(came_from), logs.job(job.id, lease.attempt):
+            _log.info("%s attempt %d begins", job.kind, lease.attempt, extra={"action": "attempt.begin"})
+            _run(site, lease, job, folder)
     except LeaseLost as lost:
         _log.warning("%s", lost.detail)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(site: Site, lease: Lease, job: Job, folder: Path) -> None:
+    heartbeat = Heartbeat(site.db, site.settings, lease, site.stop, job.timeout_s)
+    outcome = _outcome(site, lease, job, folder, heartbeat)
+    _conclude(site, lease, job, folder, outcome, heartbeat)
 
 
 def _outcome(site: Site, lease: Lease, job: Job, folder: Path, heartbeat: Heartbeat) -> Outcome:
@@ -113,6 +122,8 @@ def _prepare(site: Site, job: Job, folder: Path, heartbeat: Heartbeat) -> kinds.
         lineage=preparation.lineage,
         checkpoints=usable,
         checkpoint_s=site.settings.checkpoint_s,
+        request_id=job.request_id,
+        traceparent=job.traceparent,
     )
     (folder / TASK_FILE).write_text(task.model_dump_json())
     return preparation
@@ -205,7 +216,8 @@ def _conclude(
         outcome = _commit(site, lease, job, folder, outcome.done, heartbeat) or outcome
     if not isinstance(outcome, Computed):
         heartbeat.persist(lambda session: _end(site, session, lease, outcome))
-    _log.info("%s attempt %d: %s", job.id, lease.attempt, type(outcome).__name__)
+    ended = type(outcome).__name__
+    _log.info("attempt %d ends: %s", lease.attempt, ended, extra={"action": "attempt.end", "outcome": ended})
 
 
 def _commit(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 from types import FrameType
 
 import click
 
+from headrace import logs
 from headrace.config import Settings
 
 _SHUTDOWN_S = 5.0
@@ -25,10 +25,7 @@ def worker(queues: str | None, slots: int | None) -> None:
     from headrace_workers.tickets import consume, make_app
 
     settings = Settings.load(queues=queues, slots=slots)
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("celery").setLevel(logging.WARNING)
+    logs.configure(settings, "worker")
     supervisor = Supervisor(settings)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,6 +55,24 @@ def ensure_project(session: Session, name: str, now: datetime) -> Project:
 def projects(session: Session, *, limit: int, cursor: str | None = None) -> Page[Project]:
     """Return one page of all projects."""
     return newest_first(session, select(Project), Project.name, limit=limit, cursor=cursor)
+
+
+def project(session: Session, name: str, *, lock: bool = False) -> Project:
+    """Return one project, its row locked if asked for. Raises `NotFound`."""
+    found = session.get(Project, name, with_for_update={"key_share": True} if lock else None)
+    if found is None:
+        raise NotFound(f"there is no project {name[:100]!r}")
+    return found
+
+
+def update_project(
+    session: Session, row: Project, changes: Mapping[str, float | None], now: datetime
+) -> None:
+    """Set the columns ``changes`` of a project whose row the caller has locked."""
+    for column, value in changes.items():
+        setattr(row, column, value)
+    session.flush()
+    audit.record(session, "project.update", project=row.name, object=row.name, now=now, **changes)
 
 
 def create_key(

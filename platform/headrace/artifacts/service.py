@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from headrace.artifacts.store import Stored
@@ -40,6 +40,11 @@ def artifact(session: Session, owner: str, name: str) -> Stored:
     if row is None:
         raise NotFound(f"{owner} has no {name}")
     return Stored(row.digest, row.size_bytes)
+
+
+def size(session: Session) -> int:
+    """Return the bytes that all rows together need; what two need counts twice."""
+    return int(session.scalar(select(func.sum(Artifact.size_bytes))) or 0)
 
 
 def detach(session: Session, owner: str, *names: str) -> None:

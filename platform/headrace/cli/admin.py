@@ -67,12 +67,11 @@ def scheduler(data: Path | None) -> None:
 
     Any number may run at once.
     """
-    import logging
-
     import headrace.scheduler
+    from headrace import logs
 
     settings = Settings.load(data=data)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(settings, "scheduler")
     stop = threading.Event()
     stopping = {signal.SIGTERM, signal.SIGINT}
 

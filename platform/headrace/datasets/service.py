@@ -14,6 +14,7 @@ from headrace.access import audit, quotas
 from headrace.access.tables import Project
 from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import Stored
+from headrace.artifacts.tables import Artifact
 from headrace.datasets.tables import Dataset, DatasetVersion
 from headrace.db import MAX_INTEGER, new_id
 from headrace.errors import Conflict, Invalid, NotFound
@@ -100,6 +101,18 @@ def upload(
     session.flush()
     _uploaded(session, project, name, version, now)
     return version, True
+
+
+def check_room(session: Session, project: str, file: Stored) -> None:
+    """Raise `Limited` where `upload` of ``file`` would, as far as can be told without a lock.
+
+    What the project has stored already passes: it may need nothing new.
+    """
+    known = select(Artifact.owner).where(Artifact.project == project, Artifact.digest == file.digest)
+    if session.scalar(known.limit(1)) is None:
+        owner = session.get_one(Project, project)
+        quotas.check_queued(session, owner)
+        quotas.check_stored(session, owner, file.size_bytes)
 
 
 def ingest_again(session: Session, job: Job, *, created_by: str | None, now: datetime) -> Job:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, and_, func, func, or_, select
 from sqlalchemy.orm import Session
 
+from headrace.jobs.states import State
+from headrace.jobs.states import State
 from headrace.jobs.tables import Job, JobEvent, JobTag
 from headrace.paging import Page, newest_first, oldest_first
 
@@ -51,6 +53,18 @@ def jobs(
         tagged = select(JobTag.job).where(JobTag.project == project, JobTag.key == key, JobTag.value == value)
         query = query.where(Job.id.in_(tagged))
     return newest_first(session, query, Job.id, limit=limit, cursor=cursor)
+
+
+def count(session: Session, project: str, state: State) -> int:
+    """Return how many jobs of the project are in ``state``; meant for states that few jobs are in at once."""
+    query = select(func.count()).where(Job.project == project, Job.state == state)
+    return session.scalar(query) or 0
+
+
+def states(session: Session) -> dict[str, int]:
+    """Return how many jobs of all projects are in each state."""
+    found = dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).all())
+    return {state.value: found.get(state.value, 0) for state in State}
 
 
 def events(session: Session, job: Job, *, limit: int, cursor: str | None = None) -> Page[JobEvent]:

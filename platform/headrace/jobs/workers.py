@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from headrace import __version__
 from headrace.jobs.tables import Worker
+from headrace.paging import Page, oldest_first
 
 FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -39,6 +40,11 @@ def alive(session: Session, *, now: datetime, within_s: float) -> Sequence[Worke
     """Return the workers that were seen in the last ``within_s`` seconds."""
     since = now - timedelta(seconds=within_s)
     return session.scalars(select(Worker).where(Worker.last_seen_at >= since).order_by(Worker.name)).all()
+
+
+def workers(session: Session, *, limit: int, cursor: str | None = None) -> Page[Worker]:
+    """Return one page of all workers that are known, by name."""
+    return oldest_first(session, select(Worker), Worker.name, limit=limit, cursor=cursor)
 
 
 def forget(session: Session, now: datetime) -> None:

@@ -32,7 +32,8 @@ class Task(_Wire):
     name (``source``, ``data``, ``package``) to a path relative to the scratch folder; ``checkpoints`` are
     such paths too, of what earlier attempts left, newest first. ``columns`` are those of the dataset version,
     empty for an ingest. ``code`` is the algorithm's dotted path, ``lineage`` is copied into the package,
-    ``checkpoint_s`` is the shortest time between two checkpoints (train and reproduce only).
+    ``checkpoint_s`` is the shortest time between two checkpoints (train and reproduce only). ``request_id``
+    and ``traceparent`` (W3C) are those of the submission.
     """
 
     job: str
@@ -45,6 +46,8 @@ class Task(_Wire):
     lineage: dict[str, Any] = {}
     checkpoints: list[str] = []
     checkpoint_s: Annotated[float, Field(gt=0)] = 30.0
+    request_id: str | None = None
+    traceparent: str | None = None
 
 
 class Progress(_Wire):

@@ -8,10 +8,36 @@ from __future__ import annotations
 
 from flask import Flask
 
-from headrace_web.api import algorithms, datasets, health, jobs, keys, models, pages, projects
+from headrace_web.api import (
+    algorithms,
+    audit,
+    datasets,
+    health,
+    jobs,
+    keys,
+    metrics,
+    models,
+    pages,
+    projects,
+    queues,
+    workers,
+)
 from headrace_web.routes import Route
 
-RESOURCES = (jobs, datasets, models, algorithms, keys, projects, health, pages)
+RESOURCES = (
+    jobs,
+    datasets,
+    models,
+    algorithms,
+    keys,
+    projects,
+    workers,
+    queues,
+    audit,
+    metrics,
+    health,
+    pages,
+)
 
 
 def all_routes() -> list[Route]:

@@ -162,21 +162,28 @@ def upload(call: Call, name: str, query: UploadQuery) -> Response:
     """
     types = query.column_types()
     announced = _announced_digest()
+    if announced is not None and request.content_length is not None:
+        _check_room(call, Stored(announced, request.content_length))
     with call.parts.store.stage() as stage:
-        commit = functools.cache(stage.commit)
+        size_bytes = 0
 
         def receive(keep: Callable[[], None]) -> bytes:
-            empty = True
+            nonlocal size_bytes
             for piece in body.stream(request, call.parts.settings.max_upload_bytes, chunk=CHUNK_BYTES):
                 stage.write(piece)
                 keep()
-                empty = False
-            if empty:
+                size_bytes += len(piece)
+            if size_bytes == 0:
                 raise Malformed("The body is empty.")
             digest = stage.digest()
             if announced is not None and digest != announced:
                 raise DigestMismatch(f"Content-Digest announces {announced}, but the body is {digest}.")
             return digest.encode()
+
+        @functools.cache
+        def commit() -> Stored:
+            _check_room(call, Stored(stage.digest(), size_bytes))
+            return stage.commit()
 
         def act(session: Session) -> Answer:
             version, started = datasets.upload(
@@ -257,6 +264,12 @@ def delete(call: Call, name: str, version: int, query: DeleteQuery) -> Answer:
     with call.parts.database.transaction() as session:
         datasets.delete_version(session, call.project, name, version, now=call.now, force=query.force)
     return Answer(body=None)
+
+
+def _check_room(call: Call, file: Stored) -> None:
+    """Raise Limited early where that is plain already; `datasets.upload` decides."""
+    with call.parts.database.read() as session:
+        datasets.check_room(session, call.project, file)
 
 
 def _made_of(session: Session, call: Call, name: str, number: int, what: str) -> Stored:
