@@ -29,7 +29,7 @@ def authorise(parts: Parts, role: str, identify: Callable[[Session, datetime], P
     """Return the call of a key that includes ``role``; ``identify`` says whose key it is.
 
     Raises Unauthenticated without a valid key, Limited when it calls too often, Forbidden when it lacks the
-    role or names another project without being an admin's, NotFound when an admin names one that is not there.
+    role or names another project without being an admin's, NotFound when an admin names an unknown one.
     """
     now = parts.clock()
     with parts.database.read() as session:

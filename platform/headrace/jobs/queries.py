@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, and_, func, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from headrace.jobs.states import State
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job, JobEvent, JobTag
 from headrace.paging import Page, newest_first, oldest_first

@@ -49,7 +49,8 @@ def index(call: Call, query: PageQuery) -> Page[Worker]:
     """List workers, by name.
 
     All projects share them and may see that they are there, and that they are busy, since that is why jobs
-    wait. With which job, is shown for jobs of the project only, to an admin for all unless `project` is given.
+    wait. With which job is shown where it is one of the project's; to an admin always, unless `project` is
+    given.
     """
     with call.parts.database.read() as session:
         found = workers.workers(session, limit=query.limit, cursor=query.position())
