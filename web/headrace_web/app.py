@@ -14,7 +14,7 @@ from headrace import origin
 from headrace.artifacts.store import open_store
 from headrace.config import Settings
 from headrace.dispatch import dispatching_database
-from headrace_web import api, auth, errors
+from headrace_web import api, auth, dashboard, errors
 from headrace_web.calls import Parts
 from headrace_web.instruments import Instruments
 from headrace_web.live import Feed
@@ -43,7 +43,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -
 
     Call it in the process that serves, never before a fork. ``clock`` is what requests take as the time.
     """
-    app = Flask("headrace_web")
+    app = Flask("headrace_web", template_folder="dashboard/templates", static_folder="dashboard/static")
     database, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
     app.extensions["headrace"] = Parts(
         settings=settings,
@@ -64,6 +64,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -
     app.teardown_request(_end)
     errors.register(app)
     api.register(app)
+    dashboard.register(app)
     return app
 
 

@@ -70,10 +70,11 @@ class PageQuery(Query):
 
     def page(self, found: paging.Page[Row], item: Callable[[Row], Item]) -> Page[Item]:
         """Return ``found``, the domain's page, as it is shown: each row as what ``item`` makes of it."""
-        following = None
-        if found.next_cursor is not None:
-            following = self._cursor(found.next_cursor.encode())
-        return Page(items=[item(row) for row in found.items], next_cursor=following)
+        return Page(items=[item(row) for row in found.items], next_cursor=self.following(found))
+
+    def following(self, found: paging.Page[Row]) -> str | None:
+        """Return the cursor that gets the page after ``found``, None after the last."""
+        return None if found.next_cursor is None else self._cursor(found.next_cursor.encode())
 
     def _cursor(self, position: bytes) -> str:
         return base64.urlsafe_b64encode(self._digest(position) + position).decode().rstrip("=")

@@ -1,5 +1,5 @@
-"""Pages for people: the documentation, and the front door. No script runs on them and nothing is loaded from
-elsewhere, which their Content-Security-Policy says."""
+"""The documentation of the API, for programs and for people. No script runs on the page and nothing is loaded
+from elsewhere, which its Content-Security-Policy says."""
 
 from __future__ import annotations
 
@@ -35,12 +35,6 @@ def docs(parts: Parts) -> Response:
     """Show the documentation of this API."""
     problems = {problem.slug: problem for problem in errors.PROBLEMS.values()}
     return _page("docs.html", document=json.loads(_document()), problems=problems.values())
-
-
-@routes.route("GET", "/", role="public", produces="text/html")
-def home(parts: Parts) -> Response:
-    """Point to the documentation."""
-    return _page("home.html")
 
 
 def _page(template: str, **values: object) -> Response:

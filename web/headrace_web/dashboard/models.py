@@ -1,0 +1,124 @@
+"""Models: versions, how good they are, and where their aliases point."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Response, request
+
+from headrace.artifacts import service as artifacts
+from headrace.artifacts.store import read_verified
+from headrace.errors import Invalid, NotFound
+from headrace.registry import service as registry
+from headrace_web.api import models as api
+from headrace_web.calls import Call
+from headrace_web.dashboard.pages import FORM, HTML, Pages, following, page, to
+from headrace_web.pagination import PageQuery
+
+pages = Pages("models")
+
+HEADLINES = ("accuracy", "f1_macro", "roc_auc", "log_loss", "r2", "mae", "rmse")
+"""Metrics that lists show, where a version has them."""
+MOST_CLASSES = 40
+"""A confusion matrix beyond this is no picture."""
+
+
+@pages.route("GET", "/models", role="viewer", query=PageQuery, produces=HTML)
+def index(call: Call, query: PageQuery) -> Response:
+    """List models, newest first."""
+    with call.parts.database.read() as session:
+        found = registry.models(session, call.project, limit=query.limit, cursor=query.position())
+        shown = [
+            (row, registry.latest(session, row), registry.aliases_of(session, row)) for row in found.items
+        ]
+    link = following(query.following(found))
+    return page("models.html", models=shown, following=link, headlines=HEADLINES)
+
+
+@pages.route("GET", "/models/<name:name>", role="viewer", query=PageQuery, produces=HTML)
+def show(call: Call, name: str, query: PageQuery) -> Response:
+    """Show a model: its aliases and its versions, newest first."""
+    return _model(call, name, query)
+
+
+@pages.route("GET", "/models/<name:name>/versions/<version:version>", role="viewer", produces=HTML)
+def show_version(call: Call, name: str, version: int) -> Response:
+    """Show one version: metrics, confusion matrix, what it was made of."""
+    with call.parts.database.read() as session:
+        row = registry.version(session, call.project, name, version)
+        aliases = registry.aliases_of(session, registry.model(session, call.project, name))
+        digest = artifacts.artifact(session, row.id, "evaluation").digest
+    evaluation = json.loads(b"".join(read_verified(call.parts.store, digest)))
+    return page(
+        "model_version.html",
+        name=name,
+        version=row,
+        aliases=[alias for alias, number in aliases.items() if number == row.version],
+        evaluation=evaluation,
+        matrix=_matrix(evaluation.get("confusion_matrix")),
+        most=MOST_CLASSES,
+    )
+
+
+@pages.route(
+    "GET",
+    "/models/<name:name>/versions/<version:version>/archive",
+    role="viewer",
+    produces="application/zip",
+)
+def archive(call: Call, name: str, version: int) -> Response:
+    """Download the packaged model."""
+    return api.archive(call, name, version)
+
+
+@pages.route("POST", "/models/<name:name>/aliases", role="maintainer", consumes=[FORM], produces=HTML)
+def move_alias(call: Call, name: str) -> Response:
+    """Point an alias at a version, or take it away."""
+    alias, version = request.form.get("alias", "").strip(), request.form.get("version", "")
+    try:
+        with call.parts.database.transaction() as session:
+            who: dict[str, Any] = {"by": call.principal.key, "now": call.now}
+            if version == "none":
+                registry.delete_alias(session, call.project, name, alias, **who)
+            else:
+                registry.set_alias(session, call.project, name, alias, _number(version), **who)
+    except Invalid as error:
+        return _model(call, name, PageQuery(), error=error, alias=alias)
+    return to(f"/models/{name}")
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 9:
+        raise NotFound(f"There is no version {text[:100]!r}.")
+    return int(text)
+
+
+def _model(
+    call: Call, name: str, query: PageQuery, error: Invalid | None = None, alias: str = ""
+) -> Response:
+    with call.parts.database.read() as session:
+        aliases = registry.aliases_of(session, registry.model(session, call.project, name))
+        found = registry.versions(session, call.project, name, limit=query.limit, cursor=query.position())
+    named = {metric for row in found.items for metric in row.metrics}
+    return page(
+        "model.html",
+        status=422 if error else 200,
+        name=name,
+        aliases=aliases,
+        versions=found.items,
+        following=following(query.following(found)),
+        headlines=[metric for metric in HEADLINES if metric in named],
+        error=error,
+        alias=alias,
+    )
+
+
+def _matrix(found: dict[str, Any] | None) -> list[tuple[Any, list[tuple[int, int]]]]:
+    """Return each row's label, and its counts with their share of the row in tenths."""
+    if not found:
+        return []
+    return [
+        (label, [(count, round(10 * count / max(1, sum(counts)))) for count in counts])
+        for label, counts in zip(found["labels"], found["counts"], strict=True)
+    ]
