@@ -91,7 +91,7 @@ def _operation(route: Route, schemas: Any) -> dict[str, Any]:
         operation["requestBody"] = {"required": True, "content": content}
     elif route.body is not None:
         content = {"application/json": {"schema": schemas[route.body, _INPUT]}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": route.body_required, "content": content}
     return operation
 
 

@@ -113,6 +113,11 @@ class Route:
         return f"{self.tag}.{self.view.__name__}"
 
     @property
+    def body_required(self) -> bool:
+        """Whether a request must have a body: not where all of its fields have a default."""
+        return self.body is not None and any(f.is_required() for f in self.body.model_fields.values())
+
+    @property
     def parameters(self) -> dict[str, type[Converter]]:
         """The path's parameters, in order."""
         return {name: CONVERTERS[kind] for kind, name in _PARAMETER.findall(self.path)}
@@ -120,9 +125,7 @@ class Route:
     def __call__(self, **path: Any) -> Response:
         """Answer the request at hand."""
         parts = Parts.of_current()
-        first: Parts | Call = parts
-        if self.role != "public":
-            first = auth.authorise(parts, self.role)
+        first = self.authorise(parts)
         for name, kind in self.parameters.items():
             if kind is NameConverter and not _NAME.fullmatch(path[name]):
                 self._refuse_name(name)
@@ -132,19 +135,25 @@ class Route:
             given["query"] = query
         if self.consumes:
             body.check_type(request, self.consumes)
-        elif self.body is not None or (self.method == "POST" and _has_body()):
+        elif self.body_required or ((self.body is not None or self.method == "POST") and _has_body()):
             raw = body.read(request, parts.settings.max_body_bytes)
             value = _validated(self.body or Nothing, raw)
             if self.body is not None:
                 given["body"] = value
             if isinstance(first, Call):
                 first = replace(first, content=raw)
+        elif self.body is not None:
+            given["body"] = self.body()
         answer = self.view(first, **given)
         if isinstance(answer, Response):
             return answer
         if not isinstance(answer, Answer):
             answer = Answer(body=answer)
         return answer.response(self.status)
+
+    def authorise(self, parts: Parts) -> Parts | Call:
+        """Return what the view gets first: the call of who may make it, or the parts where all may."""
+        return parts if self.role == "public" else auth.authorise(parts, self.role)
 
     def _refuse_name(self, parameter: str) -> None:
         if self.creates == parameter:
@@ -177,6 +186,8 @@ class Route:
 class Routes:
     """The routes of one resource, written with `route` and put into an app with `register`."""
 
+    route_class: ClassVar[type[Route]] = Route
+
     def __init__(self, tag: str, prefix: str = "") -> None:
         self.tag = tag
         self.prefix = prefix
@@ -205,7 +216,7 @@ class Routes:
             raise TypeError(f"{method} {path}: the query's model should be a {Query.__name__}")
 
         def register(view: V) -> V:
-            route = Route(
+            route = self.route_class(
                 method=method,
                 path=self.prefix + path,
                 role=role,

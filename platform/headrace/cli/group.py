@@ -37,6 +37,7 @@ COMMANDS = {
     "datasets": Entry(_CLI + "datasets:datasets", "List datasets, or upload one."),
     "models": Entry(_CLI + "models:models", "List models."),
     "model": Entry(_CLI + "models:model", "Show a model or one of its versions."),
+    "reproduce": Entry(_CLI + "reproduce:reproduce", "Train a version again and say whether it is the same."),
     "algorithms": Entry(_CLI + "models:algorithms", "List algorithms and their params."),
     "keys": Entry(_CLI + "admin:keys", "Make API keys."),
     "db": Entry(_CLI + "admin:db", "Manage the database's schema."),

@@ -188,12 +188,15 @@ def cancel(id: str, as_json: bool, **server: Any) -> None:
 
 @click.command()
 @click.argument("id")
+@click.option("--resume", is_flag=True, help="Go on from its last checkpoint, where there is one.")
 @wait_options
 @server_options
-def retry(id: str, wait: bool, follow: bool, timeout: float | None, as_json: bool, **server: Any) -> int:
+def retry(
+    id: str, resume: bool, wait: bool, follow: bool, timeout: float | None, as_json: bool, **server: Any
+) -> int:
     """Submit a failed or cancelled job again, as a new one."""
     with connect(**server) as client:
-        job = client.retry(id)
+        job = client.retry(id, resume=resume)
         if wait or follow:
             return _finish(client, job["id"], follow=follow, timeout=timeout, as_json=as_json)
     _show(job, as_json)

@@ -91,6 +91,7 @@ def model(ref: str, evaluation: bool, target: Path | None, as_json: bool, **serv
             "split": version["lineage"].get("split"),
             "weights": version["weights_digest"],
             "package": f"{version['digest']} ({output.size(version['size_bytes'])})",
+            "reproduced": reproduced(version),
             "job": version["job"],
             "created": output.time_of(version["created_at"]),
         }
@@ -133,6 +134,19 @@ def metrics(version: Any) -> str:
     found = version.get("metrics") or {}
     return ", ".join(
         f"{name} {value:.4g}" for name, value in found.items() if isinstance(value, (int, float))
+    )
+
+
+def reproduced(version: Any) -> str:
+    """Return what the last reproduce job found, on one line; nothing where there was none."""
+    from headrace.cli import output
+
+    found = version.get("reproduced")
+    if not found:
+        return ""
+    when = f"{output.time_of(found['at'])} by {found['job']}"
+    return (
+        f"identical, {when}" if found["identical"] else f"{found['differing_arrays']} arrays differ, {when}"
     )
 
 

@@ -215,10 +215,13 @@ class Client:
         """Cancel a job and return it. A queued one is ``cancelled`` at once, a running one within seconds."""
         return self._post(f"{_job(id)}/cancel")  # type: ignore[no-any-return]
 
-    def retry(self, id: str, *, idempotency_key: str | None = None) -> Job:
-        """Submit a failed or cancelled job again, as a new job, which is returned."""
+    def retry(self, id: str, *, resume: bool = False, idempotency_key: str | None = None) -> Job:
+        """Submit a failed or cancelled job again, as a new job, which is returned.
+
+        With ``resume`` it goes on from the last checkpoint, where there is one.
+        """
         key = idempotency_key or str(uuid.uuid4())
-        return self._post(f"{_job(id)}/retry", None, key)  # type: ignore[no-any-return]
+        return self._post(f"{_job(id)}/retry", {"resume": resume}, key)  # type: ignore[no-any-return]
 
     def events(self, id: str, *, after: int = 0) -> Iterator[Event]:
         """Yield what has happened to a job so far, oldest first, from event number ``after`` + 1 on."""

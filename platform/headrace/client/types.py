@@ -106,6 +106,19 @@ class Model(TypedDict, total=False):
     created_at: str
 
 
+class Reproduction(TypedDict):
+    """What the last reproduce job found: ``differences`` in words, ``arrays`` say where and by how much."""
+
+    identical: bool
+    weights_digest: str
+    expected_weights_digest: str
+    differences: list[str]
+    arrays: list[dict[str, Any]]
+    differing_arrays: int
+    job: str
+    at: str
+
+
 class ModelVersion(TypedDict, total=False):
     """One version of a model, with all that is needed to make it again."""
 
@@ -122,6 +135,7 @@ class ModelVersion(TypedDict, total=False):
     digest: str
     size_bytes: int
     aliases: list[str]
+    reproduced: Reproduction | None
 
 
 class Algorithm(TypedDict, total=False):

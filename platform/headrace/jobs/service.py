@@ -15,7 +15,7 @@ from headrace.access.tables import Project
 from headrace.datasets import service as datasets
 from headrace.db import new_id
 from headrace.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
-from headrace.jobs import kinds, transitions
+from headrace.jobs import checkpoints, kinds, transitions
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
 from headrace.specs.algorithms import field_errors
@@ -86,8 +86,19 @@ def job(session: Session, project: str, job_id: str) -> Job:
     return found
 
 
-def retry(session: Session, *, project: str, job_id: str, created_by: str | None, now: datetime) -> Job:
-    """Return a new job that does again what a failed or cancelled one did. Raises `NotFound`, `Conflict`."""
+def retry(
+    session: Session,
+    *,
+    project: str,
+    job_id: str,
+    created_by: str | None,
+    now: datetime,
+    resume: bool = False,
+) -> Job:
+    """Return a new job that does again what a failed or cancelled one did. Raises `NotFound`, `Conflict`.
+
+    With ``resume`` it goes on from the last checkpoint of the old one, where that left any.
+    """
     old = job(session, project, job_id)
     if old.state not in (State.FAILED, State.CANCELLED):
         raise Conflict(f"{old.id} is {old.state}; only a failed or cancelled job can be retried")
@@ -106,7 +117,10 @@ def retry(session: Session, *, project: str, job_id: str, created_by: str | None
             "tags": old.tags,
         }
     )
-    return submit(session, project=project, request=request, created_by=created_by, now=now, retry_of=old.id)
+    new = submit(session, project=project, request=request, created_by=created_by, now=now, retry_of=old.id)
+    if resume:
+        checkpoints.inherit(session, old, new, now)
+    return new
 
 
 def unblocked(session: Session, waiting: Sequence[tuple[str, list[str]]]) -> list[str]:

@@ -66,6 +66,7 @@ def add_version(
             "dataset": spec.dataset.partition("@")[0],
             "dataset_version": dataset_version.version,
             "dataset_digest": dataset_version.digest,
+            "data_digest": artifacts.artifact(session, dataset_version.id, "data").digest,
             "base": spec.base,
             "seed": spec.seed,
             "split": spec.split.model_dump(),
@@ -81,6 +82,14 @@ def add_version(
     artifacts.attach(session, project=project, owner=added.id, files=files, now=now)
     session.flush()
     return added
+
+
+def record_reproduction(
+    session: Session, version: ModelVersion, verdict: Mapping[str, Any], *, job: Job, now: datetime
+) -> None:
+    """Keep with ``version`` what ``job`` found when it trained it again; the last verdict counts."""
+    version.reproduced = {**verdict, "job": job.id, "at": now.isoformat()}
+    session.flush()
 
 
 def models(session: Session, project: str, *, limit: int, cursor: str | None = None) -> Page[Model]:

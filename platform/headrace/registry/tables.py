@@ -28,6 +28,7 @@ class ModelVersion(Base):
     """What one train job learned, and how to make it again.
 
     ``job`` is unique: a job has one effect. ``package`` and ``evaluation`` are artifacts of this row's id.
+    ``reproduced`` is the verdict of the last reproduce job, with its id and time.
     """
 
     __tablename__ = "model_versions"
@@ -54,6 +55,7 @@ class ModelVersion(Base):
     weights_digest: Mapped[str]
     digest: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+    reproduced: Mapped[dict[str, Any] | None]
 
 
 class ModelAlias(Base):

@@ -103,6 +103,12 @@ class PredictSpec(Spec):
     max_bad: Annotated[float, Field(ge=0, le=1)] = 0.01
 
 
+class ReproduceSpec(Spec):
+    """Train a version again from its lineage alone, and compare what comes out with it."""
+
+    model: RefText
+
+
 class IngestSpec(Spec):
     """Turn an uploaded file into typed Parquet with a profile. Submitted by an upload, never by hand."""
 
@@ -116,7 +122,7 @@ class IngestSpec(Spec):
 class JobRequest(Spec):
     """The body of a submission. ``spec`` is checked by its kind."""
 
-    kind: Literal["train", "evaluate", "predict"]
+    kind: Literal["train", "evaluate", "predict", "reproduce"]
     spec: dict[str, Any]
     name: Annotated[str, Field(max_length=200)] = ""
     priority: Annotated[int, Field(ge=0, le=9)] = 5

@@ -17,6 +17,7 @@ from headrace.jobs import queries, service, transitions
 from headrace.jobs.states import FINAL, State
 from headrace.jobs.tables import Job as JobRow
 from headrace.jobs.tables import JobEvent as EventRow
+from headrace.specs.base import Spec
 from headrace.specs.jobs import JobRequest
 from headrace_web import downloads, live
 from headrace_web.calls import Answer, Call, Parts
@@ -132,6 +133,14 @@ class JobsQuery(PageQuery):
         )
 
 
+class Retry(Spec):
+    """How to do a job again."""
+
+    resume: Annotated[
+        bool, Field(description="Go on from the last checkpoint, where there is one; else from the beginning")
+    ] = False
+
+
 class EventsQuery(PageQuery):
     """Which events."""
 
@@ -228,18 +237,26 @@ def cancel(call: Call, job: str) -> Job:
     "POST",
     "/<id:job>/retry",
     role="submitter",
+    body=Retry,
     returns=Job,
     status=202,
     idempotent=True,
     problems=[409, 429],
 )
-def retry(call: Call, job: str) -> Response:
+def retry(call: Call, job: str, body: Retry) -> Response:
     """Submit a failed or cancelled job again, as a new job."""
 
     def act(session: Session) -> Answer:
         created_by = call.principal.key
         return _accepted(
-            service.retry(session, project=call.project, job_id=job, created_by=created_by, now=call.now)
+            service.retry(
+                session,
+                project=call.project,
+                job_id=job,
+                created_by=created_by,
+                now=call.now,
+                resume=body.resume,
+            )
         )
 
     return once(call, act, status=202)

@@ -34,6 +34,28 @@ class Model(BaseModel):
     aliases: dict[str, int]
 
 
+class DifferentArray(BaseModel):
+    """A learned array that differs: in how many of its values, and by how much (null where shapes differ)."""
+
+    name: str
+    values: int
+    differing: int
+    largest: float | None
+
+
+class Reproduction(BaseModel):
+    """What the last reproduce job found when it made a version again."""
+
+    identical: bool
+    weights_digest: str
+    expected_weights_digest: str
+    differences: list[str]
+    arrays: list[DifferentArray]
+    differing_arrays: int
+    job: str
+    at: Time
+
+
 class ModelVersion(BaseModel):
     """What one job learned, and all that is needed to make it again."""
 
@@ -51,6 +73,7 @@ class ModelVersion(BaseModel):
     digest: str
     size_bytes: int
     aliases: list[str]
+    reproduced: Reproduction | None
 
 
 class Compared(BaseModel):
@@ -127,6 +150,7 @@ def _version(name: str, row: VersionRow, aliases: dict[str, int]) -> ModelVersio
         digest=row.digest,
         size_bytes=row.size_bytes,
         aliases=[alias for alias, number in aliases.items() if number == row.version],
+        reproduced=None if row.reproduced is None else Reproduction.model_validate(row.reproduced),
     )
 
 
@@ -256,7 +280,7 @@ def delete_alias(call: Call, name: str, alias: str) -> Answer:
     "DELETE", "/<name:name>/versions/<version:version>", role="maintainer", status=204, problems=[409]
 )
 def delete_version(call: Call, name: str, version: int) -> Answer:
-    """Delete a version. Refused while an alias points at it."""
+    """Delete a version. Refused while an alias or a schedule needs it."""
     with call.parts.database.transaction() as session:
         registry.delete_version(session, call.project, name, version, now=call.now)
     return Answer(body=None)

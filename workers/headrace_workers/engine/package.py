@@ -98,9 +98,10 @@ class Package:
         self.predictor = predictor
 
     @classmethod
-    def load(cls, path: Path) -> Package:
+    def load(cls, path: Path, *, threads: int | None = None) -> Package:
         """Return the version in the file at ``path``.
 
+        ``threads``: those of this process, where they are set already; else it gets those of the version.
         Raises `BadData` for a file that `write` would not have written, `BadSpec` when this installation
         lacks its algorithm.
         """
@@ -117,7 +118,7 @@ class Package:
                 outputs=target.outputs,
                 scale=target.scale,
                 seed=manifest.seed,
-                threads=manifest.threads,
+                threads=threads or manifest.threads,
                 deterministic=manifest.deterministic,
             )
             try:

@@ -70,11 +70,17 @@ class Kind(Protocol):
 
 def kind(name: str) -> Kind:
     """Return the kind called ``name``. Raises KeyError."""
-    from headrace.jobs.kinds import evaluate, ingest, predict, train
+    from headrace.jobs.kinds import evaluate, ingest, predict, reproduce, train
 
-    kinds: dict[str, Any] = {"ingest": ingest, "train": train, "evaluate": evaluate, "predict": predict}
+    kinds: dict[str, Any] = {
+        "ingest": ingest,
+        "train": train,
+        "evaluate": evaluate,
+        "predict": predict,
+        "reproduce": reproduce,
+    }
     found: Kind = kinds[name]
     return found
 
 
-SUBMITTABLE = ("evaluate", "predict", "train")
+SUBMITTABLE = ("evaluate", "predict", "reproduce", "train")

@@ -51,8 +51,13 @@ def resolve(session: Session, project: str, spec: TrainSpec) -> Resolved:
 def prepare(session: Session, job: Job) -> Preparation:
     """Give the job process the table and what the version's lineage says of it."""
     spec = TrainSpec.model_validate(job.spec)
-    chosen = algorithm(spec.algorithm, "spec", "algorithm")
     ref, version = datasets.resolve(session, job.project, spec.dataset, "spec", "dataset")
+    return prepare_training(session, spec, ref.name, version)
+
+
+def prepare_training(session: Session, spec: TrainSpec, dataset: str, version: DatasetVersion) -> Preparation:
+    """Return what a job process is given to learn from ``version`` of ``dataset`` by ``spec``, resolved."""
+    chosen = algorithm(spec.algorithm, "spec", "algorithm")
     data = artifacts.artifact(session, version.id, "data")
     return Preparation(
         runtime=chosen.runtime,
@@ -60,9 +65,10 @@ def prepare(session: Session, job: Job) -> Preparation:
         columns=[Column.model_validate(column) for column in version.columns or []],
         code=chosen.code,
         lineage={
-            "dataset": ref.name,
+            "dataset": dataset,
             "dataset_version": version.version,
             "dataset_digest": version.digest,
+            "data_digest": data.digest,
             "base": spec.base,
             "seed": spec.seed,
             "split": spec.split.model_dump(),
