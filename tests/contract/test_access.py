@@ -77,8 +77,10 @@ def test_what_each_role_is_for(api: Api) -> None:
     for (method, path), role in needs.items():
         if method == "GET" and role != "public" and not path.startswith(("keys", "audit")):
             assert role == "viewer", path
-        if method == "POST" and not path.startswith("keys"):
+        if method == "POST" and not path.startswith(("keys", "schedules")):
             assert role == "submitter", path
+        if path.startswith("schedules") and method != "GET":
+            assert role == "maintainer", path
         if method in ("PUT", "DELETE") or path.startswith(("keys", "audit")):
             assert role == "maintainer", path
         if path.startswith("projects") and method != "GET":
@@ -105,25 +107,25 @@ def test_nothing_of_another_project_is_there(api: Api, problem: Problem) -> None
     output = {"output": api.store(b"rows")}
     with api.parts.database.transaction() as session:
         artifacts.attach(session, project="default", owner=job, files=output, now=NOW)
+    schedule = api.post("schedules", json={"every_s": 60, "job": {"kind": "train", "spec": TRAIN}}).json["id"]
     before = api.footprint()
     other = api.as_key("other")
     filled = {"job": job, "key": key, "name": "iris", "version": "1", "alias": "champion"}
+    filled["schedule"] = schedule
     seen = 0
     for route in all_routes():
-        owned = route.path.startswith(
-            ("/api/v1/jobs/", "/api/v1/datasets/", "/api/v1/models/", "/api/v1/keys/")
-        )
+        owned = re.match(r"/api/v1/(jobs|datasets|models|keys|schedules)/", route.path)
         if not owned or route.consumes:
             continue
         path = re.sub(r"<\w+:(\w+)>", lambda match: filled[match[1]], route.path)
-        body = {"json": {"version": 1}} if route.method == "PUT" else {}
+        body = {"PUT": {"json": {"version": 1}}, "PATCH": {"json": {}}}.get(route.method, {})
         query = {"query_string": {"versions": "1"}} if path.endswith("compare") else {}
         if route.method == "GET":
             assert api.get(path, **query).status_code == 200, path
         problem(other.call(route.method, path, **body, **query), 404)
         seen += 1
-    assert seen >= 24
-    for resource in ("jobs", "datasets", "models"):
+    assert seen >= 30
+    for resource in ("jobs", "datasets", "models", "schedules"):
         assert other.get(resource).json["items"] == []
     assert {key["project"] for key in other.get("keys").json["items"]} == {"other"}
     assert [project["name"] for project in other.get("projects").json["items"]] == ["other"]

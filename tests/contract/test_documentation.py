@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from contract.api import Api
+from contract.api import TRAIN, Api
 from headrace_web import errors
 from headrace_web.api import all_routes
 
@@ -73,6 +73,9 @@ def test_answers_are_as_the_document_says(document: dict[str, Any], shared_api: 
         "job": job,
         "algorithm": "mlp",
     }
+    made = shared_api.post("schedules", json={"every_s": 60, "job": {"kind": "train", "spec": TRAIN}})
+    filled["schedule"] = made.json["id"]
+    shared_api.post(f"schedules/{made.json['id']}/trigger")
     filled["key"] = shared_api.get("keys").json["items"][0]["id"]
     seen = 0
     for path, item in document["paths"].items():

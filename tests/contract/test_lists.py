@@ -53,6 +53,12 @@ def test_every_list_pages(api: Api) -> None:
     first = api.get("jobs").json["items"][0]["id"]
     lists = ["jobs", f"jobs/{first}/events", "datasets", "datasets/flowers/versions", "models"]
     lists += ["models/one/versions", "algorithms", "keys"]
+    job = {"kind": "train", "spec": TRAIN}
+    for _ in range(3):
+        schedule = api.post("schedules", json={"every_s": 60, "job": job}).json["id"]
+    for _ in range(3):
+        api.post(f"schedules/{schedule}/trigger")
+    lists += ["schedules", f"schedules/{schedule}/runs"]
     for path in lists:
         whole = api.get(path).json["items"]
         assert len(whole) >= (1 if path.endswith("events") else 3), path

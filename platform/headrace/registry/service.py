@@ -20,6 +20,7 @@ from headrace.errors import Conflict, Invalid, NotFound
 from headrace.jobs.tables import Job
 from headrace.paging import Page, newest_first
 from headrace.registry.tables import AliasMove, Model, ModelAlias, ModelVersion
+from headrace.schedules.tables import Schedule
 from headrace.specs.base import NAME_PATTERN, Ref
 from headrace.specs.jobs import TrainSpec
 
@@ -222,16 +223,24 @@ def alias_history(session: Session, project: str, name: str, alias: str) -> Sequ
 
 
 def delete_version(session: Session, project: str, name: str, number: int, *, now: datetime) -> None:
-    """Delete a version. Raises `NotFound`, or `Conflict` while an alias points at it."""
+    """Delete a version. Raises `NotFound`, or `Conflict` while an alias or a schedule needs it."""
     _lock(session, project, name)
     found = version(session, project, name, number)
     pointing = session.scalars(select(ModelAlias.alias).where(ModelAlias.version == found.id)).all()
     if pointing:
         raise Conflict(f"{name}@{number} is {', '.join(pointing)}; move the alias first")
+    if scheduled := _scheduled(session, project, Ref(name, number)):
+        raise Conflict(f"{name}@{number} is needed by {', '.join(scheduled)}; change the schedule first")
     artifacts.detach(session, found.id)
     session.delete(found)
     session.flush()
     audit.record(session, "model.delete", project=project, object=f"{name}@{number}", now=now)
+
+
+def _scheduled(session: Session, project: str, ref: Ref) -> list[str]:
+    """Return the schedules, paused or not, whose job names the version ``ref``."""
+    rows = session.execute(select(Schedule.id, Schedule.job).where(Schedule.project == project))
+    return [schedule_id for schedule_id, job in rows if Ref.parse(job["spec"]["model"]) == ref]
 
 
 def _moved(

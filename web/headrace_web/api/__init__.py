@@ -20,6 +20,7 @@ from headrace_web.api import (
     pages,
     projects,
     queues,
+    schedules,
     workers,
 )
 from headrace_web.routes import Route
@@ -29,6 +30,7 @@ RESOURCES = (
     datasets,
     models,
     algorithms,
+    schedules,
     keys,
     projects,
     workers,
