@@ -9,13 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace_workers.engine.data import csv_files
+from headrace_workers.engine.data import csv_files, source
 from headrace_workers.engine.data.string_values import MISSING
 
 
 def set_blocks(patch: pytest.MonkeyPatch, size: int) -> None:
     patch.setattr(csv_files, "BLOCK_BYTES", size)
     patch.setattr(csv_files, "BLOCK_BYTES_PER_COLUMN", 0)
+    patch.setattr(source, "GATHERED_ROWS", 1)
 
 
 def test_types_and_values(ingest: Any) -> None:

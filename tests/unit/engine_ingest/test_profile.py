@@ -49,6 +49,20 @@ def test_histogram_grows_both_ways() -> None:
     assert len(found["counts"]) > SHOWN_BINS // 2
 
 
+def test_histogram_leaps_over_any_distance_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    double = Histogram._double
+    monkeypatch.setattr(Histogram, "_double", lambda self, times: (steps.append(times), double(self, times)))
+    histogram = Histogram()
+    for value in (5e-324, 1e-200, 3.0, -1e300, 1.7e308):
+        histogram.update(np.array([value]))
+    assert len(steps) <= 4
+    assert sum(steps) > 1900
+    found = histogram.as_json()
+    assert found is not None
+    assert sum(found["counts"]) == 5
+
+
 def profiled(values: pa.Array, type_: Any, block: int = 700) -> Any:
     table = pa.record_batch([values], names=["x"])
     profile = Profile(table.schema)

@@ -81,11 +81,12 @@ class NumberProfile:
         if self._is_time:
             values = values.cast(pa.int64())
         self._distinct.update(values)
-        # Arrow's, since as floats the ends of the range of integers would be rounded.
-        ends = pc.min_max(values).as_py()
-        self._min = ends["min"] if self._min is None else min(self._min, ends["min"])
-        self._max = ends["max"] if self._max is None else max(self._max, ends["max"])
-        floats = values.to_numpy().astype(np.float64, copy=False)
+        exact = values.to_numpy()
+        # Before they are made floats, since the ends of the range of integers would be rounded.
+        low, high = exact.min().item(), exact.max().item()
+        self._min = low if self._min is None else min(self._min, low)
+        self._max = high if self._max is None else max(self._max, high)
+        floats = exact.astype(np.float64, copy=False)
         self._histogram.update(floats)
         with np.errstate(over="ignore", invalid="ignore"):
             mean = float(floats.mean())

@@ -33,7 +33,7 @@ from headrace_workers.engine.data.csv_errors import (
     line_of_row,
     records,
 )
-from headrace_workers.engine.data.source import ReadAgain, check_names, check_types
+from headrace_workers.engine.data.source import ReadAgain, check_names, check_types, gathered
 from headrace_workers.engine.data.string_values import MISSING, DoesNotFit, StringColumn
 
 BLOCK_BYTES: Final = 1 << 20
@@ -81,7 +81,7 @@ class CsvFile:
         """
         schema, widened = None, False
         row = 0
-        for strings in self._strings():
+        for strings in gathered(self._strings()):
             try:
                 arrays = [c.convert(a) for c, a in zip(self.columns, strings.columns, strict=True)]
             except DoesNotFit as error:

@@ -16,8 +16,8 @@ _FINEST = -1000
 class Histogram:
     """Counts in bins of equal width, a power of two, aligned to its multiples.
 
-    When values outgrow `FINE_BINS` bins, the width doubles and each pair of bins becomes one, so that no
-    count is ever estimated. ``integers`` keeps the width at 1 or more.
+    When values outgrow `FINE_BINS` bins, the width doubles (as often as needed, in one step) and each pair of
+    bins becomes one, so that no count is ever estimated. ``integers`` keeps the width at 1 or more.
     """
 
     def __init__(self, *, integers: bool = False) -> None:
@@ -60,7 +60,11 @@ class Histogram:
 
     def _bin(self, value: float) -> int:
         assert self._exponent is not None
-        return math.floor(math.ldexp(value, -self._exponent))
+        # In whole numbers, which do not overflow.
+        mantissa, exponent = math.frexp(value)
+        shift = exponent - 53 - self._exponent
+        whole = int(math.ldexp(mantissa, 53))
+        return whole << shift if shift >= 0 else whole >> -shift
 
     def _used(self) -> tuple[int, int]:
         used = np.flatnonzero(self._counts)
@@ -68,32 +72,32 @@ class Histogram:
 
     def _make_room(self, low: float, high: float) -> None:
         """Widen or move the bins until ``low`` and ``high`` have one."""
-        while True:
-            try:
-                first, last = self._bin(low), self._bin(high)
-            except OverflowError:
-                self._double()
-                continue
-            if self._counts.any():
-                used_first, used_last = self._used()
-                first, last = min(first, self._start + used_first), max(last, self._start + used_last)
-            if last - first < FINE_BINS:
-                break
-            self._double()
+        first, last = self._bin(low), self._bin(high)
+        if self._counts.any():
+            used_first, used_last = self._used()
+            first, last = min(first, self._start + used_first), max(last, self._start + used_last)
+        # At least so many doublings are needed, and one more where the ends fall unluckily.
+        times = max(0, (last - first).bit_length() - FINE_BINS.bit_length())
+        while (last >> times) - (first >> times) >= FINE_BINS:
+            times += 1
+        if times:
+            self._double(times)
+        first, last = first >> times, last >> times
         if first < self._start or last >= self._start + FINE_BINS:
             self._counts = np.roll(self._counts, (self._start - first) % FINE_BINS)
             self._start = first
 
-    def _double(self) -> None:
+    def _double(self, times: int) -> None:
         assert self._exponent is not None
-        self._exponent += 1
-        odd = self._start % 2
-        pairs = np.zeros(FINE_BINS + 2, np.int64)
-        pairs[odd : odd + FINE_BINS] = self._counts
-        merged = pairs.reshape(-1, 2).sum(axis=1)
-        self._start //= 2
-        self._counts = np.zeros(FINE_BINS, np.int64)
-        self._counts[: len(merged)] = merged
+        # The bins that end up in the first one, which may be all of them.
+        rest = min((1 << times) - self._start % (1 << times), FINE_BINS)
+        width = min(1 << times, FINE_BINS)
+        places = (np.arange(FINE_BINS) - rest) // width + 1
+        merged = np.zeros(FINE_BINS, np.int64)
+        np.add.at(merged, places, self._counts)
+        self._counts = merged
+        self._start >>= times
+        self._exponent += times
 
 
 def _first_exponent(low: float, high: float) -> int:

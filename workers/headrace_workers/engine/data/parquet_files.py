@@ -22,10 +22,19 @@ class ParquetFile:
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        strings = [field.name for field in schema if pa.types.is_string(field.type)]
-        # Statistics would only serve filters, which nobody applies to a dataset.
+        strings = [f.name for f in schema if pa.types.is_string(f.type)]
+        whole = [f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_timestamp(f.type)]
+        floats = [f.name for f in schema if pa.types.is_floating(f.type)]
         self._writer = pq.ParquetWriter(
-            path, schema, compression="zstd", use_dictionary=strings, write_statistics=False
+            path,
+            schema,
+            # Writing is the larger part of an ingest. Of numbers zstd saves 5 % of the bytes over this,
+            # for twice the time.
+            compression={f.name: "zstd" for f in schema} | dict.fromkeys(whole + floats, "lz4"),
+            column_encoding=dict.fromkeys(whole, "DELTA_BINARY_PACKED"),
+            use_dictionary=strings,
+            # Would only serve filters, which nobody applies to a dataset.
+            write_statistics=False,
         )
         self._pool = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None

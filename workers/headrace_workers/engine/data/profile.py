@@ -8,12 +8,14 @@ keys from a fixed seed; with no more rows than the sample holds they are exact.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from headrace.specs.base import Column, ColumnType
 from headrace_workers.engine.data.column_profiles import (
@@ -102,30 +104,44 @@ class Profile:
 
 
 class _RowSample:
-    """A uniform sample of rows: each gets a random key, and those with the smallest keys stay."""
+    """A uniform sample of rows: each gets a random key, and those with the smallest keys stay.
+
+    Twice the sample is held before it is cut back, since each cut costs something for every column.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._random = np.random.default_rng(0)
-        self._keys = np.empty(0)
-        self._rows: pa.RecordBatch | None = None
+        self._keys: list[NDArray[np.float64]] = []
+        self._rows: list[pa.RecordBatch] = []
+        self._held = 0
+        self._limit = math.inf
 
     def update(self, batch: pa.RecordBatch) -> None:
         keys = self._random.random(len(batch))
-        if len(self._keys) == self._size:
-            chosen = np.flatnonzero(keys < self._keys.max())
+        if self._limit < math.inf:
+            chosen = np.flatnonzero(keys < self._limit)
             if not len(chosen):
                 return
             batch, keys = batch.take(pa.array(chosen)), keys[chosen]
-        rows = batch if self._rows is None else pa.concat_batches([self._rows, batch])
-        keys = np.concatenate([self._keys, keys])
+        self._rows.append(batch)
+        self._keys.append(keys)
+        self._held += len(keys)
+        if self._held > 2 * self._size:
+            self._cut()
+
+    def _cut(self) -> None:
+        rows, keys = pa.concat_batches(self._rows), np.concatenate(self._keys)
         if len(keys) > self._size:
             kept = np.argpartition(keys, self._size - 1)[: self._size]
             rows, keys = rows.take(pa.array(kept)), keys[kept]
-        self._rows, self._keys = rows, keys
+            self._limit = float(keys.max())
+        self._rows, self._keys, self._held = [rows], [keys], len(keys)
 
     def columns(self) -> list[pa.Array]:
-        return self._rows.columns if self._rows is not None else []
+        if self._rows:
+            self._cut()
+        return self._rows[0].columns if self._rows else []
 
 
 def _warnings(entry: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -34,20 +35,29 @@ class SampleRows:
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Take what is still wanted from the next batch."""
-        for index in range(min(len(batch), MAX_ROWS - len(self.rows))):
+        wanted = min(len(batch), MAX_ROWS - len(self.rows))
+        if self._bytes > MAX_TOTAL_BYTES or not wanted:
+            return
+        names, columns = batch.schema.names, [_cells(column.slice(0, wanted)) for column in batch.columns]
+        for cells in zip(*columns, strict=True):
+            row = dict(zip(names, cells, strict=True))
+            self.rows.append(row)
+            self._bytes += sum(map(len, names)) + sum(map(_size, cells))
             if self._bytes > MAX_TOTAL_BYTES:
                 return
-            # Cell by cell, so that a long text beyond the first rows is never made a Python string.
-            row = {
-                name: json_cell(_plain(column[index]))
-                for name, column in zip(batch.schema.names, batch.columns, strict=True)
-            }
-            self.rows.append(row)
-            self._bytes += sum(_size(name) + _size(cell) for name, cell in row.items())
 
     def as_json(self) -> dict[str, Any]:
         """Return ``{"columns": […], "rows": [{…}, …]}``."""
         return {"columns": list(self.rows[0]) if self.rows else [], "rows": self.rows}
+
+
+def _cells(column: pa.Array) -> Iterable[Any]:
+    if pa.types.is_primitive(column.type):
+        values = column.to_pylist()
+        plain = pa.types.is_integer(column.type) or pa.types.is_boolean(column.type)
+        return values if plain else [json_cell(value) for value in values]
+    # One by one and only when wanted, so that a long text beyond the first rows is never a Python string.
+    return (json_cell(_plain(cell)) for cell in column)
 
 
 def _plain(cell: pa.Scalar) -> Any:

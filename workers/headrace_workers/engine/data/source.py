@@ -18,6 +18,8 @@ MAX_COLUMNS_BYTES: Final = MAX_LINE_BYTES - (16 << 10)
 """What the job's result has room for: it lists the columns."""
 FREE_CELLS: Final = 20_000_000
 MAX_CELLS_PER_BYTE: Final = 100
+GATHERED_ROWS: Final = 4096
+GATHERED_BYTES: Final = 8 << 20
 _BYTES_PER_COLUMN: Final = len('{"name":"","type":"timestamp","nullable":false},')
 
 
@@ -38,6 +40,24 @@ class Source(Protocol):
 
 class ReadAgain(Exception):
     """The batches so far must be dropped; with what has been learned since, the next will be right."""
+
+
+def gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows in batches of at least `GATHERED_ROWS` or `GATHERED_BYTES`, but for the last.
+
+    Whatever is done to a batch costs something for each column, which wide tables have in many small batches.
+    """
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        held.append(batch)
+        rows += len(batch)
+        size += batch.nbytes
+        if rows >= GATHERED_ROWS or size >= GATHERED_BYTES:
+            yield pa.concat_batches(held) if len(held) > 1 else batch
+            held, rows, size = [], 0, 0
+    if held:
+        yield pa.concat_batches(held)
 
 
 def check_names(names: Sequence[str], where: str) -> None:

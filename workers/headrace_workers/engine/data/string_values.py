@@ -176,11 +176,10 @@ def _has_leading_zero(values: pa.Array, *, hexadecimal_only: bool) -> bool:
         return False
     offsets = np.frombuffer(offset_buffer, np.int32)[values.offset : values.offset + len(values) + 1]
     data = np.frombuffer(data_buffer, np.uint8)
-    starts, lengths = offsets[:-1], np.diff(offsets)
+    # Few values begin so; only they are looked at closely. An empty one shows the byte of the next.
+    few = np.flatnonzero(data.take(offsets[:-1], mode="clip") <= ord("0"))
+    starts, lengths = offsets[few], offsets[few + 1] - offsets[few]
     starts, lengths = starts[lengths > 1], lengths[lengths > 1]
-    # Few values begin so; only they are looked at closely.
-    few = np.flatnonzero(data[starts] <= ord("0"))
-    starts, lengths = starts[few], lengths[few]
     signed = (data[starts] == ord("-")) & (lengths > 2)
     starts = starts + signed
     second = data[starts[data[starts] == ord("0")] + 1]
@@ -191,13 +190,19 @@ def _has_leading_zero(values: pa.Array, *, hexadecimal_only: bool) -> bool:
 
 def to_timestamps(values: pa.Array) -> pa.Array | None:
     """Return strings in ISO 8601 as timestamps in UTC, None where one is none."""
+    # All without a zone, all with one, or else mixed; to tell by the value costs as much as to convert it.
+    for zone in (None, "UTC"):
+        try:
+            return _cast_to_microseconds(values, zone).cast(ARROW_TYPES["timestamp"])
+        except pa.ArrowInvalid:
+            continue
     zoned = pc.match_substring_regex(values, _ZONED)
     try:
         with_zone = _cast_to_microseconds(pc.if_else(zoned, values, None), "UTC")
         without = _cast_to_microseconds(pc.if_else(zoned, None, values), None)
     except pa.ArrowInvalid:
         return None
-    return pc.coalesce(with_zone, pc.assume_timezone(without, "UTC"))
+    return pc.coalesce(with_zone, without.cast(ARROW_TYPES["timestamp"]))
 
 
 def _dates_to_iso(values: pa.Array) -> pa.Array:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ from headrace_workers.engine.data.parquet_files import ParquetFile
 from headrace_workers.engine.data.parquet_upload import ParquetUpload
 from headrace_workers.engine.data.profile import Profile
 from headrace_workers.engine.data.sample_rows import SampleRows
-from headrace_workers.engine.data.source import ReadAgain, Source
+from headrace_workers.engine.data.source import ReadAgain, Source, gathered
 
 SOURCES: Final[dict[str, Callable[[Path, Mapping[str, ColumnType]], Source]]] = {
     "text/csv": CsvFile,
@@ -68,15 +69,23 @@ def _write(source: Source, context: Context, reading: int) -> tuple[Profile, Sam
     doing = "reading again" if reading else "reading"
     # A first reading goes up to 0.9, a second one, should it be needed, up to 0.99.
     start, share = 1 - 0.1**reading, 0.9 * 0.1**reading
-    batches = source.batches()
+    batches = gathered(source.batches())
     first = next(batches)
     profile, sample = Profile(first.schema), SampleRows()
-    with ParquetFile(context.out / DATA, first.schema) as file:
+    # Learning from a batch takes as long as reading one: it is done beside the reading of the next.
+    with ParquetFile(context.out / DATA, first.schema) as file, ThreadPoolExecutor(1) as beside:
+        learning: Future[None] | None = None
+        rows = 0
         for batch in chain([first], batches):
             file.write(batch)
-            profile.update(batch)
             sample.update(batch)
-            context.progress(start + share * source.fraction, f"{doing}: {profile.rows} rows")
+            if learning is not None:
+                learning.result()
+            learning = beside.submit(profile.update, batch)
+            rows += len(batch)
+            context.progress(start + share * source.fraction, f"{doing}: {rows} rows")
+        if learning is not None:
+            learning.result()
     return profile, sample
 
 
