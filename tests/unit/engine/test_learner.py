@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace_workers.engine.algorithms.base import Arrays, Learner, Problem, TensorSpec
+from headrace_workers.engine.algorithms.base import Arrays, Learner, Problem, State, TensorSpec
 from headrace_workers.engine.algorithms.cnn import Cnn, CnnParams
 from headrace_workers.engine.algorithms.mlp import Mlp, MlpParams
 from headrace_workers.engine.algorithms.random_forest import RandomForest, RandomForestParams
@@ -24,11 +24,11 @@ COUNT = 150
 
 
 class Monitor:
-    """Keeps what it is told; calls ``at_end`` after each epoch."""
+    """Keeps what it is told; calls ``at_cut`` wherever the fit may be cut."""
 
-    def __init__(self, at_end: Any = None) -> None:
+    def __init__(self, at_cut: Any = None) -> None:
         self.curve: dict[str, list[float]] = {}
-        self._at_end = at_end
+        self._at_cut = at_cut
 
     def progress(self, fraction: float, message: str = "") -> None:
         assert 0 <= fraction <= 1
@@ -37,8 +37,8 @@ class Monitor:
         self.curve.setdefault(name, []).append(value)
 
     def cut(self, learner: Learner, position: str) -> None:
-        if self._at_end:
-            self._at_end(learner)
+        if self._at_cut:
+            self._at_cut(learner)
 
 
 def _data() -> tuple[Arrays, Any]:
@@ -106,20 +106,42 @@ def test_each_epoch_and_each_seed_has_an_order_of_its_own() -> None:
     assert all(sorted(order) == list(range(50)) for order in orders)
 
 
-def test_a_resumed_fit_ends_where_the_undisturbed_one_does(tmp_path: Path) -> None:
-    params = CnnParams(epochs=4, filters=[4], dense=[8], dropout=0.5, early_stopping=2)
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_fit_cut_anywhere_ends_where_the_undisturbed_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validated: bool
+) -> None:
+    monkeypatch.setattr(steps, "FIRST_CALL_STEPS", 1)
+    monkeypatch.setattr(steps, "CALL_S", 0.0)
+    params = CnnParams(epochs=4, filters=[4], dense=[8], dropout=0.5, early_stopping=1, learning_rate=0.05)
     rows = _rows(tmp_path)
-    states = []
-    whole = Cnn(params, IMAGES)
-    whole.fit(rows, rows, Monitor(at_end=lambda learner: states.append(learner.state())))
-    for state in states[:2]:
+    validation = rows if validated else None
+    states: list[Any] = []
+    whole, monitor = Cnn(params, IMAGES), Monitor(at_cut=lambda learner: states.append(learner.state()))
+    whole.fit(rows, validation, monitor)
+    assert len(states) >= 10  # 5 steps an epoch
+    for state in (states[1], states[4], states[7], states[-1]):
+        # As it comes back from a file.
+        values = json.loads(json.dumps(state.values))
         resumed = Cnn(params, IMAGES)
-        resumed.load_state(state)
-        resumed.fit(rows, rows, Monitor())
+        resumed.load_state(State(state.arrays, values))
+        # In calls of another size.
+        monkeypatch.setattr(steps, "FIRST_CALL_STEPS", 3)
+        again = Monitor()
+        resumed.fit(rows, validation, again)
         assert _digest(resumed) == _digest(whole)
+        for name, curve in monitor.curve.items():
+            assert curve[state.values["epoch"] :] == again.curve.get(name, [])
         end, expected = resumed.state(), whole.state()
         assert end.values == expected.values
         assert all(np.array_equal(end.arrays[name], expected.arrays[name]) for name in expected.arrays)
+
+
+def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
+    state = Cnn(CnnParams(filters=[4]), IMAGES).state()
+    with pytest.raises(ValueError, match="shape"):
+        Cnn(CnnParams(filters=[8]), IMAGES).load_state(state)
+    with pytest.raises(KeyError):
+        Cnn(CnnParams(filters=[4], dense=[3]), IMAGES).load_state(State({}, state.values))
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
