@@ -38,6 +38,8 @@ COMMANDS = {
     "models": Entry(_CLI + "models:models", "List models."),
     "model": Entry(_CLI + "models:model", "Show a model or one of its versions."),
     "reproduce": Entry(_CLI + "reproduce:reproduce", "Train a version again and say whether it is the same."),
+    "schedules": Entry(_CLI + "schedules:schedules", "List schedules."),
+    "schedule": Entry(_CLI + "schedules:schedule", "Make, pause, trigger, delete a schedule; see its runs."),
     "algorithms": Entry(_CLI + "models:algorithms", "List algorithms and their params."),
     "keys": Entry(_CLI + "admin:keys", "Make API keys."),
     "db": Entry(_CLI + "admin:db", "Manage the database's schema."),

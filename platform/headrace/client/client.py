@@ -24,6 +24,8 @@ from headrace.client.types import (
     Key,
     Model,
     ModelVersion,
+    Schedule,
+    ScheduleRun,
 )
 from headrace.config import Settings
 from headrace.errors import HeadraceError
@@ -364,6 +366,61 @@ class Client:
         """Return every algorithm that the server has."""
         return list(self._pages(f"{API}/algorithms"))
 
+    # Schedules
+
+    def create_schedule(self, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> Schedule:
+        """Create a schedule given as the whole body of the request, and return it.
+
+        For example ``{"cron": "0 3 * * *", "timezone": "Europe/Berlin", "job": {"kind": …, "spec": …}}``.
+        """
+        return self._post(f"{API}/schedules", body, idempotency_key or str(uuid.uuid4()))  # type: ignore[no-any-return]
+
+    def schedules(self) -> Iterator[Schedule]:
+        """Yield every schedule, newest first."""
+        return self._pages(f"{API}/schedules")
+
+    def schedule(self, id: str) -> Schedule:
+        """Return one schedule."""
+        return self._get(_schedule(id))  # type: ignore[no-any-return]
+
+    def change_schedule(self, id: str, **fields: Any) -> Schedule:
+        """Change the ``fields`` of a schedule and return it; ``enabled=False`` pauses it."""
+        return self._transport.json("PATCH", _schedule(id), params=self._params({}), body=fields)  # type: ignore[no-any-return]
+
+    def delete_schedule(self, id: str) -> None:
+        """Delete a schedule and its runs; its jobs stay."""
+        self._transport.json("DELETE", _schedule(id), params=self._params({}))
+
+    def trigger_schedule(self, id: str, *, idempotency_key: str | None = None) -> ScheduleRun:
+        """Submit the job of a schedule now, and return the run, which has the ``job``."""
+        key = idempotency_key or str(uuid.uuid4())
+        return self._post(f"{_schedule(id)}/trigger", None, key)  # type: ignore[no-any-return]
+
+    def schedule_runs(self, id: str, *, limit: int | None = None) -> Iterator[ScheduleRun]:
+        """Yield what became of the due times of a schedule, newest first: at most ``limit``."""
+        return self._pages(f"{_schedule(id)}/runs", limit=limit)
+
+    def next_due(self, id: str, count: int = 5) -> list[str]:
+        """Return the next ``count`` due times of a schedule."""
+        return self._get(f"{_schedule(id)}/next", count=count)["items"]  # type: ignore[no-any-return]
+
+    # Keys and health
+
+    def create_key(
+        self, *, role: str, name: str, project: str | None = None, expires_at: str | None = None
+    ) -> Key:
+        """Make an API key and return it; this is the only time that its ``key`` is shown."""
+        body = {"role": role, "name": name, "project": project, "expires_at": expires_at}
+        return self._post(f"{API}/keys", {k: v for k, v in body.items() if v is not None})  # type: ignore[no-any-return]
+
+    def api_keys(self) -> Iterator[Key]:
+        """Yield the keys of the project, newest first."""
+        return self._pages(f"{API}/keys")
+
+    def revoke_key(self, id: str) -> None:
+        """Make a key worthless."""
+        self._transport.json("DELETE", f"{API}/keys/{quote(id, safe='')}", params=self._params({}))
+
     # Keys and health
 
     def create_key(
@@ -421,3 +478,7 @@ def _model(name: str) -> str:
 
 def _job(id: str) -> str:
     return f"{API}/jobs/{quote(id, safe='')}"
+
+
+def _schedule(id: str) -> str:
+    return f"{API}/schedules/{quote(id, safe='')}"

@@ -148,6 +148,36 @@ class Algorithm(TypedDict, total=False):
     params: dict[str, Any]
 
 
+class Schedule(TypedDict):
+    """One schedule; ``job`` is the template as it was written, ``next_due_at`` is None while it is paused."""
+
+    id: str
+    name: str
+    project: str
+    cron: str | None
+    timezone: str
+    every_s: int | None
+    job: dict[str, Any]
+    catch_up: Literal["none", "latest", "all"]
+    overlap: Literal["skip", "queue"]
+    enabled: bool
+    next_due_at: str | None
+    created_at: str
+    created_by: str | None
+
+
+class ScheduleRun(TypedDict):
+    """What became of one due time: ``job`` where one was submitted, else ``reason``."""
+
+    id: str
+    due_at: str
+    fired_at: str
+    outcome: Literal["submitted", "skipped", "missed", "failed"]
+    job: str | None
+    reason: str | None
+    triggered_by: str | None
+
+
 class Key(TypedDict, total=False):
     """One API key; ``key`` is there in the answer to its creation only."""
 
