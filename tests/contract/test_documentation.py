@@ -59,7 +59,7 @@ def test_only_public_routes_are_without_security(document: dict[str, Any]) -> No
         for operation in item.values()
         if operation.get("security") == []
     }
-    assert open_paths == {"/healthz", "/readyz", "/openapi.json", "/docs", "/"}
+    assert open_paths == {"/healthz", "/readyz", "/openapi.json", "/docs"}
 
 
 def test_answers_are_as_the_document_says(document: dict[str, Any], shared_api: Api) -> None:
@@ -93,16 +93,15 @@ def test_answers_are_as_the_document_says(document: dict[str, Any], shared_api: 
 
 
 def test_the_docs_page_runs_no_script_and_loads_nothing_from_elsewhere(shared_api: Api) -> None:
-    for path in ("/docs", "/"):
-        page = shared_api.as_key(None).get(path)
-        assert page.status_code == 200
-        assert page.content_type == "text/html; charset=utf-8"
-        policy = page.headers["Content-Security-Policy"]
-        assert "default-src 'none'" in policy
-        assert "script-src" not in policy
-        assert "<script" not in page.text
-        assert not re.search(r"(src|href)=\"(https?:)?//", page.text)
-        assert "style=" not in page.text
+    page = shared_api.as_key(None).get("/docs")
+    assert page.status_code == 200
+    assert page.content_type == "text/html; charset=utf-8"
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert "<script" not in page.text
+    assert not re.search(r"(src|href)=\"(https?:)?//", page.text)
+    assert "style=" not in page.text
     assert shared_api.get("/static/page.css").status_code == 200
 
 

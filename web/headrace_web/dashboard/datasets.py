@@ -35,7 +35,8 @@ def index(call: Call, query: PageQuery) -> Response:
         datasets=shown,
         following=following(query.following(found)),
         media_types=datasets.MEDIA_TYPES,
-        pattern=NAME_PATTERN.strip("^$"),
+        # Browsers read it by stricter rules, where a dash in brackets is escaped.
+        pattern=NAME_PATTERN.strip("^$").replace("._-", r"._\-"),
     )
 
 

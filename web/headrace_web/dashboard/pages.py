@@ -108,7 +108,7 @@ def page(template: str, *, status: int = 200, **values: Any) -> Response:
         "section": request.path.split("/")[1],
     }
     return Response(
-        render_template(template, **shared, **values), status=status, content_type=f"{HTML}; charset=utf-8"
+        render_template(template, **(shared | values)), status=status, content_type=f"{HTML}; charset=utf-8"
     )
 
 
@@ -159,7 +159,8 @@ def moment(value: datetime) -> str:
 
 def ago(value: datetime, now: datetime) -> str:
     """Return how long ago a time was."""
-    return f"{duration(now - value)} ago" if now - value >= timedelta(seconds=5) else "just now"
+    passed = timedelta(seconds=int((now - value).total_seconds()))
+    return f"{duration(passed)} ago" if passed >= timedelta(seconds=10) else "just now"
 
 
 def span(start: datetime, end: datetime) -> str:

@@ -154,8 +154,8 @@ def _train(session: Session, project: str, given: Mapping[str, str]) -> list[Fie
         Field(loc=("spec", "algorithm"), label="algorithm", type="choice", options=names, required=True),
         Field(loc=("spec", "model"), label="model", type="string", required=True,
               help="What is trained becomes its next version; a new name makes a new model."),
-        Field(loc=("spec", "target"), label="target", required=True, help="The column to learn.", type="choice",
-              options=_targets(columns, algorithm)),
+        Field(loc=("spec", "target"), label="target", type="choice", required=True,
+              help="The column to learn.", options=_targets(columns, algorithm)),
         Field(loc=("spec", "features"), label="features", type="list", items="string",
               placeholder="all others", help="Columns to learn from, separated by commas."),
     ]  # fmt: skip

@@ -18,7 +18,8 @@ export function shown(value) {
 function ticks(low, high, count, whole) {
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
-  let step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough));
+  const over = rough / power;
+  let step = power * (over > 7 ? 10 : over > 3.2 ? 5 : over > 1.4 ? 2 : 1);
   if (whole) step = Math.max(1, Math.round(step));
   const found = [];
   for (let value = Math.ceil(low / step) * step; value <= high + step / 1e6; value += step) found.push(Number(value.toPrecision(10)));

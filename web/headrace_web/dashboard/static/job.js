@@ -59,6 +59,13 @@ function open() {
   };
 }
 
+setInterval(() => {
+  const running = document.querySelector("[data-since]");
+  if (!running) return;
+  const seconds = Math.max(0, Math.round((Date.now() - Date.parse(running.dataset.since)) / 1000));
+  running.textContent = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}, 1000);
+
 document.addEventListener("visibilitychange", () => {
   // A browser has few connections to one server: a page that nobody sees gives its own back.
   if (ended) return;
