@@ -27,7 +27,7 @@ KEYS = [
 
 
 @contextmanager
-def _open(database_url: str, folder: Path) -> Iterator[Api]:
+def open_api(database_url: str, folder: Path) -> Iterator[Api]:
     settings = Settings.load(
         {},
         data=folder / "data",
@@ -49,7 +49,7 @@ def _open(database_url: str, folder: Path) -> Iterator[Api]:
 @pytest.fixture
 def api(database_url: str, tmp_path: Path) -> Iterator[Api]:
     """The API for a maintainer of the project ``default``; there is also a project ``other``."""
-    with _open(database_url, tmp_path) as api:
+    with open_api(database_url, tmp_path) as api:
         yield api
 
 
@@ -60,7 +60,7 @@ def shared_api(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Api]:
     """One API for all tests of a module that leave nothing behind, with a dataset that is ready."""
-    with make_database(request.param) as url, _open(url, tmp_path_factory.mktemp("api")) as api:
+    with make_database(request.param) as url, open_api(url, tmp_path_factory.mktemp("api")) as api:
         api.ready_dataset()
         yield api
 

@@ -127,6 +127,8 @@ def _responses(route: Route, schemas: Any) -> dict[str, Any]:
     if route.produces is not None:
         success.setdefault("content", {})[route.produces] = {"schema": {}}
     responses = {str(route.status): success}
+    for status in route.also:
+        responses[str(status)] = success | {"description": HTTPStatus(status).phrase}
     for status in sorted(_problems(route)):
         responses[str(status)] = {
             "description": HTTPStatus(status).phrase,

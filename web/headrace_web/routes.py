@@ -88,8 +88,9 @@ class Route:
     ``query`` and ``body`` are the models of what comes in, ``returns`` that of what goes out; ``produces``
     is the media type of what is no JSON (neither: nothing at all, for 204). ``consumes`` are the media types
     of a body that the view reads itself. ``creates`` is the path's parameter that names what the request may
-    create: a bad name is then the client's 422, elsewhere a 404. ``problems`` are the error statuses that
-    this endpoint has besides the usual ones.
+    create: a bad name is then the client's 422, elsewhere a 404. ``also`` are other statuses of success than
+    ``status``, with the same body; ``problems`` are the error statuses that this endpoint has besides the
+    usual ones.
     """
 
     method: Method
@@ -103,6 +104,7 @@ class Route:
     returns: type[BaseModel] | None
     produces: str | None
     status: int
+    also: tuple[int, ...]
     creates: str | None
     idempotent: bool
     problems: tuple[int, ...]
@@ -205,6 +207,7 @@ class Routes:
         returns: type[BaseModel] | None = None,
         produces: str | None = None,
         status: int = 200,
+        also: Sequence[int] = (),
         creates: str | None = None,
         idempotent: bool = False,
         problems: Sequence[int] = (),
@@ -228,6 +231,7 @@ class Routes:
                 returns=returns,
                 produces=produces,
                 status=status,
+                also=tuple(also),
                 creates=creates,
                 idempotent=idempotent,
                 problems=tuple(problems),

@@ -7,10 +7,11 @@ import signal
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
-from headrace.cli.options import data_option, json_option
+from headrace.cli.options import connect, data_option, json_option, server_options
 from headrace.config import Settings
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -105,7 +106,7 @@ def upgrade(data: Path | None) -> None:
 
 @click.group()
 def keys() -> None:
-    """Make API keys."""
+    """Make, list and revoke API keys."""
 
 
 @keys.command()
@@ -119,13 +120,14 @@ def create(
     project: str, role: str, name: str, expires_in: timedelta | None, data: Path | None, as_json: bool
 ) -> None:
     """Make an API key, by way of the database, and print it. It is shown this once."""
+    from headrace import origin
     from headrace.access import service as access
     from headrace.cli import output
     from headrace.db import Database
 
     now = datetime.now(UTC)
     database = Database(Settings.load(data=data).database_url)
-    with database.transaction() as session:
+    with origin.acting(origin.Origin(actor="(headrace keys)")), database.transaction() as session:
         row, key = access.create_key(
             session,
             project=project,
@@ -140,3 +142,45 @@ def create(
         output.print_json(made)
     else:
         click.echo(key)
+
+
+@keys.command("list")
+@server_options
+def list_keys(as_json: bool, **server: Any) -> None:
+    """List the keys of the project, newest first; of each its prefix only."""
+    from headrace.cli import output
+
+    with connect(**server) as client:
+        found = list(client.api_keys())
+    if as_json:
+        output.print_json(found)
+        return
+    rows = [
+        (
+            key["id"],
+            key["prefix"],
+            key["role"],
+            key["name"],
+            output.time_of(key["created_at"]),
+            output.time_of(key["expires_at"]),
+            output.time_of(key["revoked_at"]),
+        )
+        for key in found
+    ]
+    columns = ["id", "prefix", "role", "name", "created", "expires", "revoked"]
+    output.print_table(columns, rows, empty="no keys", flexible=["name"])
+
+
+@keys.command()
+@click.argument("id")
+@server_options
+def revoke(id: str, as_json: bool, **server: Any) -> None:
+    """Make the key ID worthless, from now on."""
+    from headrace.cli import output
+
+    with connect(**server) as client:
+        client.revoke_key(id)
+    if as_json:
+        output.print_json({"id": id, "revoked": True})
+    else:
+        click.echo(f"{id} is revoked")

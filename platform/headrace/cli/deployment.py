@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace import broker
+from headrace import broker, origin
 from headrace.cli.supervise import Part
 from headrace.config import Settings
 from headrace.errors import Unauthenticated, Unavailable
@@ -142,7 +142,7 @@ def _ensure_admin_key(settings: Settings, database: Database) -> None:
                     return
         except Unauthenticated:
             pass
-    with database.transaction() as session:
+    with origin.acting(origin.Origin(actor="(headrace up)")), database.transaction() as session:
         _, key = access.create_key(session, project="default", role="admin", name="headrace up", now=now)
     write_private(path, key + "\n")
 

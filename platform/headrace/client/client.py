@@ -16,6 +16,7 @@ from headrace.client.errors import ApiError, NotLive, Unreachable, WaitedTooLong
 from headrace.client.transport import ProgressCallback, Transport, content_digest, read_chunks
 from headrace.client.types import (
     FINAL,
+    Act,
     Algorithm,
     Dataset,
     DatasetVersion,
@@ -24,8 +25,11 @@ from headrace.client.types import (
     Key,
     Model,
     ModelVersion,
+    Project,
+    Queue,
     Schedule,
     ScheduleRun,
+    Worker,
 )
 from headrace.config import Settings
 from headrace.errors import HeadraceError
@@ -437,6 +441,29 @@ class Client:
     def revoke_key(self, id: str) -> None:
         """Make a key worthless."""
         self._transport.json("DELETE", f"{API}/keys/{quote(id, safe='')}", params=self._params({}))
+
+    # Projects and operations
+
+    def projects(self) -> Iterator[Project]:
+        """Yield the projects that the key may see: its own, with an admin's all."""
+        return self._pages(f"{API}/projects")
+
+    def update_project(self, name: str, **changes: float | None) -> Project:
+        """Change the limits of a project and return it; None takes a limit away. Only an admin may."""
+        path = f"{API}/projects/{quote(name, safe='')}"
+        return self._transport.json("PATCH", path, params=self._params({}), body=changes)  # type: ignore[no-any-return]
+
+    def workers(self) -> Iterator[Worker]:
+        """Yield every worker, by name."""
+        return self._pages(f"{API}/workers")
+
+    def queues(self) -> Iterator[Queue]:
+        """Yield the queues that are served or that the project has jobs in, by name."""
+        return self._pages(f"{API}/queues")
+
+    def audit(self, *, limit: int | None = None) -> Iterator[Act]:
+        """Yield what was done in the project, newest first, at most ``limit`` acts."""
+        return self._pages(f"{API}/audit", limit=limit)
 
     def ready(self) -> bool:
         """Return whether the server says that it can accept and run jobs."""

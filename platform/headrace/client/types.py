@@ -178,13 +178,72 @@ class ScheduleRun(TypedDict):
     triggered_by: str | None
 
 
+class Usage(TypedDict):
+    """What a project uses now."""
+
+    running: int
+    queued: int
+    stored_bytes: int
+
+
+class Project(TypedDict):
+    """One project; ``max_…`` are its limits, None where there is none."""
+
+    name: str
+    created_at: str
+    weight: float
+    max_priority: int
+    max_running: int | None
+    max_queued: int | None
+    max_stored_bytes: int | None
+    usage: Usage
+
+
+class Worker(TypedDict):
+    """One worker; ``job`` only where that is one of the project's."""
+
+    name: str
+    queues: list[str]
+    slots: int
+    state: Literal["idle", "busy", "lost"]
+    job: str | None
+    started_at: str
+    last_seen_at: str
+    version: str
+
+
+class Queue(TypedDict):
+    """One queue, with counts of the project's jobs."""
+
+    name: str
+    queued: int
+    running: int
+    oldest_queued_s: float | None
+    workers: int
+
+
+class Act(TypedDict):
+    """Somebody did something; ``actor`` is the id of a key."""
+
+    id: str
+    at: str
+    project: str
+    actor: str
+    action: str
+    object: str
+    request_id: str | None
+    details: dict[str, Any]
+
+
 class Key(TypedDict, total=False):
-    """One API key; ``key`` is there in the answer to its creation only."""
+    """One API key, ``prefix`` is how it begins; ``key`` is there in the answer to its creation only."""
 
     id: str
     key: str
+    prefix: str
     project: str
     role: str
-    name: str | None
+    name: str
     created_at: str
     expires_at: str | None
+    revoked_at: str | None

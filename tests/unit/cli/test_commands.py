@@ -66,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_POST = _answer
+    do_GET = do_PATCH = do_POST = do_DELETE = _answer
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -106,6 +106,56 @@ EVENTS = (
     event(6, "log", text="a line\x1b[2Jof log\n"),
     event(7, "state", state="succeeded"),
 )
+
+
+PROJECT = {
+    "name": "vision",
+    "created_at": "2026-01-01T00:00:00.000Z",
+    "weight": 1.0,
+    "max_priority": 9,
+    "max_running": 4,
+    "max_queued": None,
+    "max_stored_bytes": 2_000_000_000,
+    "usage": {"running": 1, "queued": 7, "stored_bytes": 1_500_000_000},
+}
+
+
+def test_projects_are_listed_and_changed(run: Run, fake: Fake) -> None:
+    fake.answers["GET", "/api/v1/projects"] = page(PROJECT)
+    fake.answers["PATCH", "/api/v1/projects/vision"] = (200, PROJECT)
+    line = run("projects").stdout.splitlines()[1]
+    assert line.split() == ["vision", "1", "of", "4", "7", "1.5", "GB", "of", "2", "GB", "1", "9"]
+    changed = run("projects", "set", "vision", "--max-queued", "none", "--max-running", "0", "--json")
+    assert json.loads(changed.stdout) == PROJECT
+    assert fake.bodies == [{"max_queued": None, "max_running": 0}]
+    assert isinstance(run("projects", "set", "vision").exception, click.UsageError)
+    assert isinstance(run("projects", "set", "vision", "--max-queued", "-1").exception, click.UsageError)
+
+
+def test_keys_workers_queues_and_acts_are_listed(run: Run, fake: Fake) -> None:
+    times = {"created_at": "2026-01-01T00:00:00.000Z", "expires_at": None, "revoked_at": None}
+    key = {"id": "key_1", "prefix": "hr_0a1b2c3d", "role": "viewer", "name": "ci"} | times
+    seen = {"last_seen_at": "2026-01-01T00:00:00.000Z"}
+    worker = {"name": "w1", "state": "busy", "queues": ["a", "b"], "slots": 2, "job": "job_1"} | seen
+    queue = {"name": "a", "queued": 3, "running": 1, "oldest_queued_s": 2.5, "workers": 1}
+    act = {"at": "2026-01-01T00:00:00.000Z", "project": "p", "actor": "key_1", "action": "job.submit"}
+    act |= {"object": "job_1", "request_id": "r-1"}
+    for name, item, words in (
+        ("keys", key, ["key_1", "hr_0a1b2c3d", "viewer", "ci", "2026-01-01", "00:00:00"]),
+        ("workers", worker, ["w1", "busy", "a,b", "2", "job_1", "2026-01-01", "00:00:00"]),
+        ("queues", queue, ["a", "3", "1", "2.5", "1"]),
+        ("audit", act, ["2026-01-01", "00:00:00", "p", "key_1", "job.submit", "job_1", "r-1"]),
+    ):
+        fake.answers["GET", f"/api/v1/{name}"] = page(item)
+        command = [name, "list"] if name == "keys" else [name]
+        assert run(*command).stdout.splitlines()[1].split() == words
+        assert json.loads(run(*command, "--json").stdout) == [item]
+
+
+def test_a_key_is_revoked(run: Run, fake: Fake) -> None:
+    fake.answers["DELETE", "/api/v1/keys/key_1"] = (200, {})
+    assert run("keys", "revoke", "key_1").stdout == "key_1 is revoked\n"
+    assert run("keys", "revoke", "key_2").exception is not None
 
 
 def test_submitting_puts_options_where_the_api_wants_them(run: Run, fake: Fake) -> None:

@@ -150,6 +150,7 @@ def show(call: Call, name: str) -> Dataset:
     consumes=datasets.MEDIA_TYPES,
     returns=DatasetVersion,
     status=202,
+    also=[200],
     creates="name",
     idempotent=True,
 )
