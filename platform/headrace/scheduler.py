@@ -7,7 +7,9 @@ of its own under the row's lock, and looks again before it acts: whoever comes s
 from __future__ import annotations
 
 import logging
+import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -26,6 +28,7 @@ from headrace.schedules import service as schedules
 _BATCH = 200
 _MOST_PRUNES = 5
 """So many batches of old events are removed at one tick."""
+_LONGEST_FIRING_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -85,10 +88,17 @@ def _prune(db: Database, kept_for: timedelta, now: datetime) -> None:
 
 
 def _fire(db: Database, now: datetime) -> None:
-    """Fire the schedules that are due, each once: one that has much to catch up goes on at the next tick."""
+    """Fire schedules that are due. Who has much to catch up goes on at the next tick, and so does the rest
+    when this takes long.
+    """
     with db.read() as session:
-        found = schedules.due(session, now, limit=_BATCH)
+        found = list(schedules.due(session, now, limit=_BATCH))
+    # In no order, so that those with much to catch up do not keep the others waiting tick after tick.
+    random.shuffle(found)
+    end = time.monotonic() + _LONGEST_FIRING_S
     for schedule_id in found:
+        if time.monotonic() > end:
+            return
         try:
             with db.transaction() as session:
                 schedules.fire(session, schedule_id, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,7 +14,7 @@ from itertools import takewhile
 from typing import Any
 
 import pytest
-from sqlalchemy import event, func, insert, select
+from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from domain import BACKOFF, NOW, TRAIN, Domain
@@ -294,3 +295,43 @@ def test_nothing_is_due_before_its_time(domain: Domain) -> None:
         assert service.due(session, NOW + HOUR - timedelta(microseconds=1), limit=10) == []
     domain.tick(3599)
     assert _runs(domain, schedule) == []
+
+
+def test_what_runs_at_every_tick_reads_by_index(domain: Domain) -> None:
+    """At row one million as at row one: the plans are the database's own, over tables worth an index."""
+    schedule = _create(domain, overlap="skip")
+    with domain.db.read() as session:
+        row = session.get_one(Schedule, schedule)
+        other = {column.name: getattr(row, column.name) for column in Schedule.__table__.columns}
+    paused = {"enabled": False, "next_due_at": None}
+    minutes = [NOW - n * timedelta(minutes=1) for n in range(3_000)]
+    with domain.db.transaction() as session:
+        session.execute(insert(Schedule), [other | paused | {"id": f"sch_{n}"} for n in range(2_000)])
+        missed = {"schedule": schedule, "fired_at": NOW, "outcome": "missed"}
+        session.execute(
+            insert(ScheduleRun),
+            [missed | {"id": f"run_0{n:04}", "due_at": at} for n, at in enumerate(minutes)],
+        )
+    with domain.db.engine.begin() as connection:
+        connection.execute(text("ANALYZE"))
+    sent: list[tuple[str, Any]] = []
+
+    def record(_c: Any, _cursor: Any, statement: str, values: Any, _context: Any, _many: bool) -> None:
+        if "FROM schedule" in statement:
+            sent.append((statement, values))
+
+    event.listen(domain.db.engine, "before_cursor_execute", record)
+    domain.tick(3600)
+    domain.tick(3600)
+    with domain.db.read() as session:
+        service.runs(session, session.get_one(Schedule, schedule), limit=5)
+    event.remove(domain.db.engine, "before_cursor_execute", record)
+    assert _outcomes(domain, schedule)[-2:] == ["submitted", "skipped"]
+    explain = "EXPLAIN " if domain.db.engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+    assert len(sent) > 6
+    with domain.db.engine.connect() as connection:
+        for statement, values in sent:
+            plan = [str(line[-1]) for line in connection.exec_driver_sql(explain + statement, values)]
+            assert not [
+                line for line in plan if re.search(r"Seq Scan on schedule|SCAN schedule\w*$", line)
+            ], statement
