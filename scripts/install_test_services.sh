@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install PostgreSQL and Redis from the distribution, where that is possible without asking, for the tests that
+# Install PostgreSQL, Redis and Chromium from the distribution, where that is possible without asking, for the tests that
 # start them privately. Elsewhere those tests are skipped with their reason; with CI=true they fail instead.
 set -eu
 
@@ -10,6 +10,7 @@ has_postgresql() {
 missing=
 has_postgresql || missing="$missing postgresql"
 command -v redis-server >/dev/null || missing="$missing redis-server"
+command -v chromium >/dev/null || missing="$missing chromium"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
 
 class ScriptedParams(Params):
-    """Sleep, then do ``then``; ``child``: leave a process behind; ``stubborn``: ignore signals."""
+    """Sleep, then do ``then``; ``child``: leave a process behind; ``stubborn``: ignore signals.
+
+    ``points``: so many of a learning curve, told while it sleeps.
+    """
 
     seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
     then: Literal["succeed", "kill", "exit", "raise", "refuse", "garbage"] = "succeed"
     child: bool = False
     stubborn: bool = False
+    points: Annotated[int, Field(ge=0, le=1000)] = 0
 
 
 class Scripted(Learner):
@@ -50,8 +54,13 @@ class Scripted(Learner):
         if self._params.child:
             subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], start_new_session=True)
         began = time.monotonic()
+        told = 0
         while (spent := time.monotonic() - began) < self._params.seconds:
             monitor.progress(spent / self._params.seconds, "sleeping")
+            if told < self._params.points * spent / self._params.seconds:
+                told += 1
+                monitor.metric("accuracy", told, 1 - 0.8**told)
+                monitor.metric("val_accuracy", told, 0.95 - 0.8**told)
             time.sleep(0.02)
         monitor.metric("loss", 1, 0.5)
         match self._params.then:
