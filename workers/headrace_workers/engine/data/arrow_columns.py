@@ -18,12 +18,9 @@ import pyarrow.compute as pc
 
 from headrace.errors import BadData
 from headrace.specs.base import ColumnType
-from headrace_workers.engine.data.arrow_types import ARROW_TYPES
+from headrace_workers.engine.data.arrow_types import ARROW_TYPES, are_within_years
 from headrace_workers.engine.data.string_values import DoesNotFit, StringColumn
 
-_FIRST: Final = -62_135_596_800_000_000
-"""The beginning of the year 1, in microseconds from 1970; the year 9999 ends before `_LAST`."""
-_LAST: Final = 253_402_300_800_000_000
 _MAX_DECIMAL_DIGITS: Final = 18
 
 
@@ -99,7 +96,7 @@ class ArrowColumn:
         except pa.ArrowInvalid:
             raise DoesNotFit(0, f"column {self.name!r}: a time is beyond the years 1 to 9999") from None
         micros = times.cast(pa.int64())
-        outside = pc.or_(pc.less(micros, _FIRST), pc.greater_equal(micros, _LAST))
+        outside = pc.invert(are_within_years(micros))
         self._check(micros, outside, "microseconds from 1970 are beyond the years 1 to 9999")
         return micros.cast(ARROW_TYPES["timestamp"])
 

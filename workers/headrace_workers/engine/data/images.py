@@ -60,7 +60,7 @@ class ImageEncoder(BaseModel):
         try:
             if image.format == "JPEG":
                 image = ImageOps.exif_transpose(image)
-            image = _in_mode(image, "L" if self.channels == 1 else "RGB")
+            image = in_mode(image, "L" if self.channels == 1 else "RGB")
             if image.size != (self.width, self.height):
                 image = image.resize((self.width, self.height), Image.Resampling.BILINEAR)
             return np.asarray(image).reshape(self.shape)
@@ -119,12 +119,13 @@ def _open(data: bytes | None) -> Image.Image:
     return image
 
 
-def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+def in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Return ``image`` in ``mode``, L or RGB: 16 bits scaled to 8, what is transparent on white."""
     if image.mode == mode:
         return image
     if image.mode.startswith("I"):
         # 16 bits per pixel, which Pillow would cut off at 255 instead of scaling.
-        image = Image.fromarray((np.asarray(image, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, "white")

@@ -12,6 +12,8 @@ from typing import Any, Final
 import pyarrow as pa
 from PIL import Image
 
+from headrace_workers.engine.data.images import GREY_MODES, in_mode
+
 MAX_ROWS: Final = 200
 MAX_TOTAL_BYTES: Final = 4 << 20
 MAX_CELL_CHARS: Final = 2000
@@ -94,10 +96,12 @@ def _image(data: bytes) -> dict[str, Any]:
             "height": image.height,
             "mode": image.mode,
         }
-        image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-        thumbnail = image.convert("L" if image.mode in ("1", "L") else "RGB")
-    png = io.BytesIO()
-    thumbnail.save(png, "PNG")
+        mode = "L" if image.mode in GREY_MODES else "RGB"
+        # Of 16 bits none can be made smaller; of the others, that takes less memory first.
+        thumbnail = in_mode(image, mode) if image.mode.startswith("I") else image
+        thumbnail.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+        png = io.BytesIO()
+        in_mode(thumbnail, mode).save(png, "PNG")
     shown["thumbnail"] = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
     return shown
 

@@ -96,9 +96,12 @@ def check_types(
             )
 
 
-def check_cells(rows: int, columns: int, file_bytes: int) -> None:
-    """Raise `BadData` for a table that is out of proportion to the file which it was read from."""
-    if rows * columns > FREE_CELLS + MAX_CELLS_PER_BYTE * file_bytes:
+def check_cells(rows: int, columns: int, file_bytes: int, free: int | None = None) -> None:
+    """Raise `BadData` for a table that is out of proportion to the file which it was read from.
+
+    ``free`` cells (`FREE_CELLS` unless given) are in proportion to any file.
+    """
+    if rows * columns > (FREE_CELLS if free is None else free) + MAX_CELLS_PER_BYTE * file_bytes:
         raise BadData(
             f"{rows:,} rows or more of {columns:,} columns are out of proportion to a file of "
             f"{file_bytes:,} bytes: at most {MAX_CELLS_PER_BYTE} cells a byte are read"

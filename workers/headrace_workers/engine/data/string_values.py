@@ -29,7 +29,7 @@ import pyarrow.compute as pc
 
 from headrace.errors import BadData
 from headrace.specs.base import ColumnType
-from headrace_workers.engine.data.arrow_types import ARROW_TYPES
+from headrace_workers.engine.data.arrow_types import ARROW_TYPES, are_within_years
 
 MISSING: Final = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 
@@ -189,7 +189,14 @@ def _has_leading_zero(values: pa.Array, *, hexadecimal_only: bool) -> bool:
 
 
 def to_timestamps(values: pa.Array) -> pa.Array | None:
-    """Return strings in ISO 8601 as timestamps in UTC, None where one is none."""
+    """Return strings in ISO 8601 as timestamps in UTC, None where one is none of the years 1 to 9999."""
+    times = _any_timestamps(values)
+    if times is None or pc.all(are_within_years(times.cast(pa.int64()))).as_py() is False:
+        return None
+    return times
+
+
+def _any_timestamps(values: pa.Array) -> pa.Array | None:
     # All without a zone, all with one, or else mixed; to tell by the value costs as much as to convert it.
     for zone in (None, "UTC"):
         try:
