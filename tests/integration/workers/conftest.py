@@ -122,7 +122,7 @@ class Deployment:
     def until(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
-            assert time.monotonic() < deadline, f"{what}\n{self._logs()}"
+            assert time.monotonic() < deadline, f"{what}\n{self.logs()}"
             time.sleep(0.02)
 
     def running(self, job: Job) -> Job:
@@ -137,7 +137,7 @@ class Deployment:
 
     def succeeded(self, job: Job) -> Job:
         ended = self.ended(job)
-        assert ended.state == "succeeded", f"{ended.error}\n{self._logs()}"
+        assert ended.state == "succeeded", f"{ended.error}\n{self.logs()}"
         return ended
 
     def processes(self) -> list[psutil.Process]:
@@ -169,7 +169,8 @@ class Deployment:
             return "headrace_workers.fork_server" not in (process.parent() or process).cmdline()
         return False
 
-    def _logs(self) -> str:
+    def logs(self) -> str:
+        """Return what the workers have logged."""
         return "\n".join(path.read_text() for path in self.settings.data.glob("worker-*.log"))
 
     def close(self) -> None:

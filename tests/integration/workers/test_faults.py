@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 
@@ -9,7 +10,9 @@ import psutil
 import pytest
 from sqlalchemy import select
 
+from headrace import origin
 from headrace.jobs.tables import Job
+from headrace.specs.task import TASK_FILE
 from integration.workers.conftest import Deployment
 
 
@@ -27,6 +30,21 @@ def test_a_table_becomes_a_model_becomes_predictions(ready: Deployment) -> None:
     assert predicted.result["rows"] == 200
     assert predicted.spec["model"] == f"{ready.model}@1"
     assert not list((ready.settings.data / "scratch").glob("*/job_*"))
+
+
+def test_the_trace_of_the_request_reaches_the_log_of_the_worker_and_the_task(ready: Deployment) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    with origin.acting(origin.Origin(request_id="request-7", traceparent=trace)):
+        job = ready.running(ready.train({"seconds": 1.0}))
+    ready.until(lambda: bool(ready.job_processes()), "no job process")
+    (path,) = (ready.settings.data / "scratch").glob(f"*/{job.id}-*/{TASK_FILE}")
+    task = json.loads(path.read_text())
+    assert (task["request_id"], task["traceparent"]) == ("request-7", trace)
+    ready.succeeded(job)
+    ready.until(lambda: job.id in ready.logs() and "action=attempt.end" in ready.logs(), "no line of the log")
+    lines = [line for line in ready.logs().splitlines() if f"job={job.id}" in line]
+    assert [line.partition("action=")[2].split()[0] for line in lines] == ["attempt.begin", "attempt.end"]
+    assert all(f"traceparent={trace}" in line and "request_id=request-7" in line for line in lines)
 
 
 def test_a_job_that_depends_on_another_sees_what_it_made(ready: Deployment) -> None:
