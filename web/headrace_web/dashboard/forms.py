@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headrace.errors import FieldError, Invalid, Loc
+from headrace.errors import FieldError, Invalid, Loc, Malformed
+from headrace_web import body
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,50}")
 
@@ -21,7 +22,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,50}")
 class Field:
     """One field. ``loc`` is its place in the body of a submission, ``options`` are those of a choice.
 
-    ``attributes`` go to the input as they are; ``placeholder`` shows the default, which an empty field means.
+    ``placeholder`` shows the default, which an empty field means; ``rows`` the height of a long text.
     """
 
     loc: Loc
@@ -30,7 +31,7 @@ class Field:
     type: str = "text"
     options: Sequence[tuple[str, str]] = ()
     placeholder: str = ""
-    attributes: Mapping[str, object] | None = None
+    rows: int = 0
     required: bool = False
     items: str = ""
     value: str = ""
@@ -52,8 +53,8 @@ class Field:
             return [_scalar(part.strip(), self.items) for part in text.split(",") if part.strip()]
         if self.type == "json":
             try:
-                return json.loads(text)
-            except ValueError:
+                return body.parse(text.encode())
+            except Malformed:
                 return text
         if self.type == "boolean":
             return {"true": True, "false": False}.get(text, text)
@@ -73,15 +74,15 @@ def of_schema(schema: Mapping[str, Any], loc: Loc) -> list[Field]:
 
 def read(fields: Iterable[Field], form: Mapping[str, str]) -> dict[str, Any]:
     """Return the JSON object that the fields make; what is left empty is left out."""
-    body: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for field in fields:
         text = form.get(field.name, "").strip()
         if text:
-            inner = body
+            inner = found
             for part in field.loc[:-1]:
                 inner = inner.setdefault(str(part), {})
             inner[str(field.loc[-1])] = field.read(text)
-    return body
+    return found
 
 
 def fill(fields: Sequence[Field], form: Mapping[str, str], error: Invalid | None) -> list[Field]:
@@ -91,7 +92,7 @@ def fill(fields: Sequence[Field], form: Mapping[str, str], error: Invalid | None
         replace(
             field,
             value=form.get(field.name, field.value),
-            errors=[problem.msg for problem in found if _is_at(problem, field)],
+            errors=[_told(problem, field) for problem in found if _is_at(problem, field)],
         )
         for field in fields
     ]
@@ -106,36 +107,37 @@ def _is_at(problem: FieldError, field: Field) -> bool:
     return problem.loc[: len(field.loc)] == field.loc
 
 
+def _told(problem: FieldError, field: Field) -> str:
+    within = ".".join(str(part) for part in problem.loc[len(field.loc) :])
+    return f"{within}: {problem.msg}" if within else problem.msg
+
+
 def _field(name: str, definition: Mapping[str, Any], loc: Loc, required: bool) -> Field:
     help = str(definition.get("description", ""))
     default = definition.get("default")
     kinds = [kind for kind in definition.get("anyOf", [definition]) if kind.get("type") != "null"]
     kind = kinds[0] if len(kinds) == 1 else {}
     shown = ", ".join(map(str, default)) if isinstance(default, list) else _text(default)
-    field = Field(
+    plain = Field(
         loc=loc,
         label=name.replace("_", " "),
         help=help,
         placeholder=shown,
         required=required,
-        attributes={},
     )
     if "enum" in kind:
         options = [(str(value), str(value)) for value in kind["enum"]]
-        return replace(field, type="choice", options=options, items=str(kind.get("type", "string")))
+        return replace(plain, type="choice", options=options, items=str(kind.get("type", "string")))
     match kind.get("type"):
         case "integer" | "number" as type:
-            limits = {"min": kind.get("minimum"), "max": kind.get("maximum")}
-            attributes = {key: value for key, value in limits.items() if value is not None}
-            step = "1" if type == "integer" else "any"
-            return replace(field, type=type, attributes=attributes | {"step": step})
+            return replace(plain, type=type)
         case "boolean":
-            return replace(field, type="boolean", options=[("true", "yes"), ("false", "no")])
+            return replace(plain, type="boolean", options=[("true", "yes"), ("false", "no")])
         case "string":
-            return replace(field, type="string")
+            return replace(plain, type="string")
         case "array" if kind.get("items", {}).get("type") in ("integer", "number", "string"):
-            return replace(field, type="list", items=kind["items"]["type"])
-    return replace(field, type="json")
+            return replace(plain, type="list", items=kind["items"]["type"])
+    return replace(plain, type="json")
 
 
 def _text(default: Any) -> str:

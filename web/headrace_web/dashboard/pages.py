@@ -6,13 +6,14 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, g, redirect, render_template, request
 from sqlalchemy.orm import Session
 
 from headrace.access import sign_ins
 from headrace.access.service import Principal
-from headrace.errors import Forbidden, Unauthenticated
+from headrace.errors import Forbidden, Malformed, Unauthenticated
 from headrace_web import auth, errors
 from headrace_web.calls import Call, Parts
 from headrace_web.routes import Route, Routes
@@ -96,6 +97,8 @@ def check_form() -> None:
     given = request.headers.get("X-Form-Token") or request.form.get("form_token", "")
     if not sign_ins.is_form_token(request.cookies.get(COOKIE, ""), given):
         raise Forbidden("This form is out of date. Go back, load the page again, and send it once more.")
+    if any("\x00" in text for text in request.form.values()):
+        raise Malformed("The form holds the character NUL, which no text may have.")
 
 
 def page(template: str, *, status: int = 200, **values: Any) -> Response:
@@ -127,7 +130,7 @@ def following(cursor: str | None) -> str | None:
 
 def prepare(app: Flask) -> None:
     """Give templates what shows times, numbers and sizes."""
-    for filter in (number, size, moment, ago, duration, span):
+    for filter in (number, size, moment, local, ago, duration, span):
         app.add_template_filter(filter)
 
 
@@ -155,6 +158,11 @@ def size(value: int) -> str:
 def moment(value: datetime) -> str:
     """Return a time, to the second."""
     return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def local(value: datetime, zone: str) -> str:
+    """Return a time on the clock of the IANA time zone ``zone``."""
+    return value.astimezone(ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M:%S %Z")
 
 
 def ago(value: datetime, now: datetime) -> str:

@@ -116,34 +116,56 @@ def _fields(session: Session, project: str, kind: str, given: Mapping[str, str])
         if (version := datasets.latest_ready(session, row)) is not None
     ]
     dataset = Field(
-        loc=("spec", "dataset"), label="dataset", type="ref", options=sets, required=True,
+        loc=("spec", "dataset"),
+        label="dataset",
+        type="ref",
+        options=sets,
+        required=True,
         help="Its newest version is offered; name@2 is an older one.",
-    )  # fmt: skip
+    )
     run = [
         Field(loc=("name",), label="name of the job", type="string", help="For people; may be empty."),
-        Field(loc=("priority",), label="priority", type="integer", placeholder="5",
-              attributes={"min": 0, "max": 9, "step": 1}, help="0 to 9, 9 first."),
+        Field(loc=("priority",), label="priority", type="integer", placeholder="5", help="0 to 9, 9 first."),
         Field(loc=("queue",), label="queue", type="string", placeholder="default"),
-        Field(loc=("timeout_s",), label="time limit in seconds", type="integer", placeholder="3600",
-              attributes={"min": 1, "step": 1}, help="Of one attempt."),
-    ]  # fmt: skip
+        Field(
+            loc=("timeout_s",),
+            label="time limit in seconds",
+            type="integer",
+            placeholder="3600",
+            help="Of one attempt.",
+        ),
+    ]
     if kind == "train":
         return [dataset, *_train(session, project, given), *run]
     model = Field(
-        loc=("spec", "model"), label="model", type="ref", options=_models(session, project), required=True,
+        loc=("spec", "model"),
+        label="model",
+        type="ref",
+        options=_models(session, project),
+        required=True,
         help="A version (name@3), an alias (name@champion), or the newest version (name).",
-    )  # fmt: skip
+    )
     if kind == "evaluate":
         return [model, dataset, *run]
     return [
         model,
         dataset,
-        Field(loc=("spec", "format"), label="format", placeholder="parquet", type="choice",
-              options=[(name, name) for name in ("parquet", "csv", "ndjson")]),
-        Field(loc=("spec", "keep"), label="columns to keep", type="list", items="string",
-              help="Copied into the output, separated by commas."),
+        Field(
+            loc=("spec", "format"),
+            label="format",
+            placeholder="parquet",
+            type="choice",
+            options=[(name, name) for name in ("parquet", "csv", "ndjson")],
+        ),
+        Field(
+            loc=("spec", "keep"),
+            label="columns to keep",
+            type="list",
+            items="string",
+            help="Copied into the output, separated by commas.",
+        ),
         *run,
-    ]  # fmt: skip
+    ]
 
 
 def _train(session: Session, project: str, given: Mapping[str, str]) -> list[Field]:
@@ -152,25 +174,56 @@ def _train(session: Session, project: str, given: Mapping[str, str]) -> list[Fie
     names = [(entry.name, f"{entry.title} ({entry.name})") for entry in catalogue().values()]
     fields = [
         Field(loc=("spec", "algorithm"), label="algorithm", type="choice", options=names, required=True),
-        Field(loc=("spec", "model"), label="model", type="string", required=True,
-              help="What is trained becomes its next version; a new name makes a new model."),
-        Field(loc=("spec", "target"), label="target", type="choice", required=True,
-              help="The column to learn.", options=_targets(columns, algorithm)),
-        Field(loc=("spec", "features"), label="features", type="list", items="string",
-              placeholder="all others", help="Columns to learn from, separated by commas."),
-    ]  # fmt: skip
+        Field(
+            loc=("spec", "model"),
+            label="model",
+            type="string",
+            required=True,
+            help="What is trained becomes its next version; a new name makes a new model.",
+        ),
+        Field(
+            loc=("spec", "target"),
+            label="target",
+            type="choice",
+            required=True,
+            help="The column to learn.",
+            options=_targets(columns, algorithm),
+        ),
+        Field(
+            loc=("spec", "features"),
+            label="features",
+            type="list",
+            items="string",
+            placeholder="all others",
+            help="Columns to learn from, separated by commas.",
+        ),
+    ]
     if algorithm is not None:
         fields += forms.of_schema(algorithm.schema_of_params(), ("spec", "params"))
-    share = {"min": 0, "max": 0.9, "step": "any"}
     return [
         *fields,
-        Field(loc=("spec", "split", "validation"), label="validation rows", type="number",
-              placeholder="0.1", attributes=share, help="The share that early stopping looks at."),
-        Field(loc=("spec", "split", "test"), label="test rows", type="number", placeholder="0.1",
-              attributes=share, help="The share that training never sees; metrics are of these rows."),
-        Field(loc=("spec", "seed"), label="seed", type="integer", placeholder="0",
-              attributes={"min": 0, "step": 1}, help="The same seed learns the same, to the bit."),
-    ]  # fmt: skip
+        Field(
+            loc=("spec", "split", "validation"),
+            label="validation rows",
+            type="number",
+            placeholder="0.1",
+            help="The share that early stopping looks at.",
+        ),
+        Field(
+            loc=("spec", "split", "test"),
+            label="test rows",
+            type="number",
+            placeholder="0.1",
+            help="The share that training never sees; metrics are of these rows.",
+        ),
+        Field(
+            loc=("spec", "seed"),
+            label="seed",
+            type="integer",
+            placeholder="0",
+            help="The same seed learns the same, to the bit.",
+        ),
+    ]
 
 
 def _targets(columns: list[Column], algorithm: Algorithm | None) -> list[tuple[str, str]]:
