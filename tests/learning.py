@@ -31,6 +31,7 @@ ARROW: dict[str, pa.DataType] = {
     "text": pa.string(),
     "timestamp": pa.timestamp("us", "UTC"),
     "image": pa.binary(),
+    "sequence": pa.list_(pa.float64()),
 }
 
 

@@ -130,3 +130,21 @@ def test_null_columns_and_integers_fit_a_number(forest: learning.Ran, iris: lear
     table = table.set_column(0, table.column_names[0], pa.nulls(3))
     table = table.set_column(1, table.column_names[1], pa.array([3, 3, None], pa.int8()))
     assert Package.load(forest.package).predict(table)["prediction"].null_count == 0
+
+
+def test_sequences_are_kept_where_the_format_has_them(
+    tmp_path: Path, forest: learning.Ran, iris: learning.Data
+) -> None:
+    table = iris.table
+    columns = {c.name: (c.type, table[c.name]) for c in iris.columns}
+    lists = [[float(i), 0.5] if i else None for i in range(len(table))]
+    data = learning.write(tmp_path / "data", {**columns, "list": ("sequence", lists)})
+    for name in ("parquet", "ndjson"):
+        ran = learning.predict(tmp_path / name, data, forest.package, format=name, keep=["list"])
+        if name == "parquet":
+            assert pq.read_table(ran.output)["list"].to_pylist() == lists
+        else:
+            kept = [json.loads(line)["list"] for line in ran.output.read_text().splitlines()]
+            assert kept == lists
+    failed = learning.predict(tmp_path / "csv", data, forest.package, format="csv", keep=["list"]).failed
+    assert failed.message == "keep: column 'list' holds sequences, which the format csv cannot."
