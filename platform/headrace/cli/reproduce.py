@@ -33,8 +33,8 @@ def reproduce(ref: str, timeout: float | None, as_json: bool, **server: Any) -> 
         for line in lines(job["spec"]["model"], verdict):
             output.console().print(output.text(line))
     else:
-        error = job["error"] or {}
-        click.echo(f"{job['id']} has {job['state']}: {error.get('message', '')}", err=True)
+        reason = job["error"]
+        click.echo(f"{job['id']} has {job['state']}: {reason['message'] if reason else ''}", err=True)
     if verdict is None:
         return EXIT_STATUS[job["state"]]
     return 0 if verdict["identical"] else 1

@@ -1,4 +1,4 @@
-"""What is forgotten of jobs that ended long ago: their progress and their log.
+"""What is forgotten of jobs that ended long ago: their progress, their log, what they could be resumed from.
 
 Their learning curves stay, and so do the changes of their state, which are few: from them a job's history can
 be told for ever. Numbers of events stay what they were, so after this they have gaps.
@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import CursorResult, delete, select, tuple_
 from sqlalchemy.orm import Session
 
+from headrace.jobs import checkpoints
 from headrace.jobs.tables import Job, JobEvent
 
 FORGOTTEN = ("progress", "log")
@@ -36,5 +37,6 @@ def prune(session: Session, *, now: datetime, kept_for: timedelta, batch: int = 
     gone = session.execute(delete(JobEvent).where(tuple_(JobEvent.job, JobEvent.seq).in_(some)))
     assert isinstance(gone, CursorResult)
     if gone.rowcount < batch:
+        checkpoints.release(session, job.id)
         job.pruned_at = now
     return True

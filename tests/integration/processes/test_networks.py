@@ -94,7 +94,7 @@ def trainer(runner: Runner, tmp_path: Path, request: pytest.FixtureRequest) -> T
         params = {"epochs": 6, "filters": [8], "dense": [16], "dropout": 0.4}
         return Trainer(runner, learning.digits(tmp_path), "cnn", "label", params=params)
     data = learning.table(tmp_path, datasets.load_breast_cancer(), "category", classes=True)
-    params = {"epochs": 200, "dropout": 0.2, "early_stopping": 20}
+    params = {"epochs": 200, "dropout": 0.2, "early_stopping": 20, "plateau": 4}
     return Trainer(runner, data, "mlp", "target", params=params)
 
 

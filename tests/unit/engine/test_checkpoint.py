@@ -79,6 +79,14 @@ def test_a_damaged_file_is_noticed(tmp_path: Path, data: st.DataObject) -> None:
         assert read.state.arrays[name].tobytes() == array.tobytes()
 
 
+def test_a_part_that_says_it_is_shorter_is_noticed(tmp_path: Path) -> None:
+    checkpoint.write(tmp_path / "c", Saved(State({"a": np.zeros((9, 3000))}), [], ""), HERE)
+    whole = (tmp_path / "c").read_bytes()
+    (tmp_path / "c").write_bytes(whole.replace(b"(9, 3000)", b"(1, 3000)"))
+    with pytest.raises(Unusable, match="altered"):
+        checkpoint.read(tmp_path / "c", HERE)
+
+
 class _Killed(Exception):
     pass
 

@@ -17,6 +17,7 @@ from headrace_workers.engine.algorithms.random_forest import RandomForest, Rando
 from headrace_workers.engine.package import weights_digest
 from headrace_workers.engine.training import steps
 from headrace_workers.engine.training.determinism import epoch_order
+from headrace_workers.engine.training.plateau import Plateau
 from headrace_workers.engine.training.rows import Rows
 
 IMAGES = Problem("classification", {"image": TensorSpec((12, 12, 1), "uint8")}, 3)
@@ -112,13 +113,16 @@ def test_a_fit_cut_anywhere_ends_where_the_undisturbed_one_does(
 ) -> None:
     monkeypatch.setattr(steps, "FIRST_CALL_STEPS", 1)
     monkeypatch.setattr(steps, "CALL_S", 0.0)
-    params = CnnParams(epochs=4, filters=[4], dense=[8], dropout=0.5, early_stopping=1, learning_rate=0.05)
+    params = CnnParams(
+        epochs=4, filters=[4], dense=[8], dropout=0.5, early_stopping=2, plateau=1, learning_rate=0.05
+    )
     rows = _rows(tmp_path)
     validation = rows if validated else None
     states: list[Any] = []
     whole, monitor = Cnn(params, IMAGES), Monitor(at_cut=lambda learner: states.append(learner.state()))
     whole.fit(rows, validation, monitor)
     assert len(states) >= 10  # 5 steps an epoch
+    assert len(set(monitor.curve["learning_rate"])) > 1
     for state in (states[1], states[4], states[7], states[-1]):
         # As it comes back from a file.
         values = json.loads(json.dumps(state.values))
@@ -134,6 +138,26 @@ def test_a_fit_cut_anywhere_ends_where_the_undisturbed_one_does(
         end, expected = resumed.state(), whole.state()
         assert end.values == expected.values
         assert all(np.array_equal(end.arrays[name], expected.arrays[name]) for name in expected.arrays)
+
+
+def test_the_learning_rate_falls_when_the_loss_does_not() -> None:
+    class Rate:
+        value = 1.0
+
+        def __mul__(self, factor: float) -> float:
+            return self.value * factor
+
+        def assign(self, value: float) -> None:
+            self.value = value
+
+    rate, plateau, seen = Rate(), Plateau(2), []
+    for loss in (5.0, 4.0, 4.0, 4.5, 4.5, 4.1, 3.0, 3.0, 2.9):
+        resumed = Plateau(2)
+        resumed.load_state(plateau.state())
+        resumed.update(loss, rate)
+        plateau = resumed
+        seen.append(rate.value)
+    assert seen == [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
 
 
 def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,15 @@ EarlyStopping = Annotated[
         "there are none) did not fall, and keep the best weights; null never stops early.",
     ),
 ]
+Plateau = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=10_000,
+        description="Halve the learning rate after so many epochs in which that same loss did not fall; null "
+        "never does.",
+    ),
+]
 Dense = Annotated[
     list[Annotated[int, Field(ge=1, le=65_536)]],
     Field(max_length=32, description="Units of each hidden dense layer."),
@@ -43,3 +52,4 @@ class NetworkParams(Params):
     optimizer: Optimizer = "adam"
     l2: L2 = 0.0
     early_stopping: EarlyStopping = None
+    plateau: Plateau = None

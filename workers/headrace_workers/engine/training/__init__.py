@@ -5,7 +5,7 @@
 - `encode`: a part of a dataset into such rows, once.
 - `pipeline`: from a task to a learner that has learned, for every kind that trains.
 - `checkpoint`: the states that a fit leaves on its way as files, and how an attempt resumes from one.
-- `fit`: epochs, learning curves, `early_stopping`, and the state between two calls of `steps`.
+- `fit`: epochs, learning curves, `early_stopping`, `plateau`, and the state between two calls of `steps`.
 - `objective`: the loss, and the figure beside it that people read.
 - `steps`: the optimizer's steps. One call runs many of them in a graph: 1.5 to 2 times as fast as one call
   of Keras each, to the same bits. Tracing costs half a second, so a fit traces once.

@@ -14,6 +14,7 @@ from headrace_workers.engine.training import determinism
 from headrace_workers.engine.training.early_stopping import EarlyStopping
 from headrace_workers.engine.training.forward import Forward
 from headrace_workers.engine.training.objective import objective
+from headrace_workers.engine.training.plateau import Plateau
 from headrace_workers.engine.training.rows import Rows
 from headrace_workers.engine.training.steps import Steps, make_optimizer
 
@@ -28,6 +29,7 @@ class Fit:
         self._forward = forward
         self._objective = objective(problem)
         self._stopping = EarlyStopping(params.early_stopping)
+        self._plateau = Plateau(params.plateau)
         self._epoch = self._done = 0
         self._sums = (0.0, 0.0)
         self._built_optimizer: Any = None
@@ -53,6 +55,9 @@ class Fit:
                 loss, metric = self._validate(validation)
                 curve |= {"val_loss": loss, f"val_{self._objective.metric}": metric}
             self._stopping.update(loss, self._model.variables)
+            if self._params.plateau is not None:
+                curve["learning_rate"] = float(self._optimizer.learning_rate.numpy())
+                self._plateau.update(loss, self._optimizer.learning_rate)
             self._epoch, self._done, self._sums = self._epoch + 1, 0, (0.0, 0.0)
             for name, value in curve.items():
                 monitor.metric(name, self._epoch, value)
@@ -68,7 +73,7 @@ class Fit:
             **{f"best/{name}": value for name, value in stopping.arrays.items()},
         }
         position = {"epoch": self._epoch, "done": self._done, "sums": list(self._sums)}
-        return State(arrays, position | {"stopping": stopping.values})
+        return State(arrays, position | {"stopping": stopping.values, "plateau": self._plateau.state()})
 
     def load_state(self, state: State) -> None:
         """Go to where another fit was."""
@@ -76,6 +81,7 @@ class Fit:
         _assign(self._optimizer.variables, "optimizer", state.arrays)
         best = {n.removeprefix("best/"): a for n, a in state.arrays.items() if n.startswith("best/")}
         self._stopping.load_state(State(best, state.values["stopping"]))
+        self._plateau.load_state(state.values["plateau"])
         loss, metric = state.values["sums"]
         self._epoch, self._done, self._sums = state.values["epoch"], state.values["done"], (loss, metric)
 
