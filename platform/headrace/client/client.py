@@ -1,4 +1,4 @@
-"""The calls of the API, as methods."""
+"""The calls of the API, as methods; those about schedules and about teams are in modules of their own."""
 
 from __future__ import annotations
 
@@ -12,24 +12,20 @@ from urllib.parse import quote
 import httpx
 
 from headrace.client import discovery, live
+from headrace.client.calls import API, PAGE
 from headrace.client.errors import ApiError, NotLive, Unreachable, WaitedTooLong
+from headrace.client.schedules import ScheduleCalls
+from headrace.client.team import TeamCalls
 from headrace.client.transport import ProgressCallback, Transport, content_digest, read_chunks
 from headrace.client.types import (
     FINAL,
-    Act,
     Algorithm,
     Dataset,
     DatasetVersion,
     Event,
     Job,
-    Key,
     Model,
     ModelVersion,
-    Project,
-    Queue,
-    Schedule,
-    ScheduleRun,
-    Worker,
 )
 from headrace.config import Settings
 from headrace.errors import HeadraceError
@@ -41,8 +37,6 @@ MEDIA_TYPES = {
     ".parquet": "application/vnd.apache.parquet",
     ".zip": "application/zip",
 }
-API = "/api/v1"
-PAGE = 200
 FIRST_POLL_S = 0.1
 LONGEST_POLL_S = 1.0
 LIVE_AGAIN_S = 5.0
@@ -51,7 +45,7 @@ PATIENCE_S = 60.0
 """How long a wait goes on through a server that cannot be reached, as while it is restarted."""
 
 
-class Client:
+class Client(ScheduleCalls, TeamCalls):
     """A connection to one Headrace server, acting in one project.
 
     ``url``: the server; by default ``HEADRACE_URL``, else the one that runs on the data folder, else
@@ -370,100 +364,7 @@ class Client:
         """Return every algorithm that the server has."""
         return list(self._pages(f"{API}/algorithms"))
 
-    # Schedules
-
-    def create_schedule(self, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> Schedule:
-        """Create a schedule given as the whole body of the request, and return it.
-
-        For example ``{"cron": "0 3 * * *", "timezone": "Europe/Berlin", "job": {"kind": …, "spec": …}}``.
-        """
-        return self._post(f"{API}/schedules", body, idempotency_key or str(uuid.uuid4()))  # type: ignore[no-any-return]
-
-    def schedules(self) -> Iterator[Schedule]:
-        """Yield every schedule, newest first."""
-        return self._pages(f"{API}/schedules")
-
-    def schedule(self, id: str) -> Schedule:
-        """Return one schedule."""
-        return self._get(_schedule(id))  # type: ignore[no-any-return]
-
-    def change_schedule(self, id: str, **fields: Any) -> Schedule:
-        """Change the ``fields`` of a schedule and return it; ``enabled=False`` pauses it."""
-        return self._transport.json("PATCH", _schedule(id), params=self._params({}), body=fields)  # type: ignore[no-any-return]
-
-    def delete_schedule(self, id: str) -> None:
-        """Delete a schedule and its runs; its jobs stay."""
-        self._transport.json("DELETE", _schedule(id), params=self._params({}))
-
-    def trigger_schedule(self, id: str, *, idempotency_key: str | None = None) -> ScheduleRun:
-        """Submit the job of a schedule now, and return the run, which has the ``job``."""
-        key = idempotency_key or str(uuid.uuid4())
-        return self._post(f"{_schedule(id)}/trigger", None, key)  # type: ignore[no-any-return]
-
-    def schedule_runs(self, id: str, *, limit: int | None = None) -> Iterator[ScheduleRun]:
-        """Yield what became of the due times of a schedule, newest first: at most ``limit``."""
-        return self._pages(f"{_schedule(id)}/runs", limit=limit)
-
-    def next_due(self, id: str, count: int = 5) -> list[str]:
-        """Return the next ``count`` due times of a schedule."""
-        return self._get(f"{_schedule(id)}/next", count=count)["items"]  # type: ignore[no-any-return]
-
-    # Keys and health
-
-    def create_key(
-        self, *, role: str, name: str, project: str | None = None, expires_at: str | None = None
-    ) -> Key:
-        """Make an API key and return it; this is the only time that its ``key`` is shown."""
-        body = {"role": role, "name": name, "project": project, "expires_at": expires_at}
-        return self._post(f"{API}/keys", {k: v for k, v in body.items() if v is not None})  # type: ignore[no-any-return]
-
-    def api_keys(self) -> Iterator[Key]:
-        """Yield the keys of the project, newest first."""
-        return self._pages(f"{API}/keys")
-
-    def revoke_key(self, id: str) -> None:
-        """Make a key worthless."""
-        self._transport.json("DELETE", f"{API}/keys/{quote(id, safe='')}", params=self._params({}))
-
-    # Keys and health
-
-    def create_key(
-        self, *, role: str, name: str, project: str | None = None, expires_at: str | None = None
-    ) -> Key:
-        """Make an API key and return it; this is the only time that its ``key`` is shown."""
-        body = {"role": role, "name": name, "project": project, "expires_at": expires_at}
-        return self._post(f"{API}/keys", {k: v for k, v in body.items() if v is not None})  # type: ignore[no-any-return]
-
-    def api_keys(self) -> Iterator[Key]:
-        """Yield the keys of the project, newest first."""
-        return self._pages(f"{API}/keys")
-
-    def revoke_key(self, id: str) -> None:
-        """Make a key worthless."""
-        self._transport.json("DELETE", f"{API}/keys/{quote(id, safe='')}", params=self._params({}))
-
-    # Projects and operations
-
-    def projects(self) -> Iterator[Project]:
-        """Yield the projects that the key may see: its own, with an admin's all."""
-        return self._pages(f"{API}/projects")
-
-    def update_project(self, name: str, **changes: float | None) -> Project:
-        """Change the limits of a project and return it; None takes a limit away. Only an admin may."""
-        path = f"{API}/projects/{quote(name, safe='')}"
-        return self._transport.json("PATCH", path, params=self._params({}), body=changes)  # type: ignore[no-any-return]
-
-    def workers(self) -> Iterator[Worker]:
-        """Yield every worker, by name."""
-        return self._pages(f"{API}/workers")
-
-    def queues(self) -> Iterator[Queue]:
-        """Yield the queues that are served or that the project has jobs in, by name."""
-        return self._pages(f"{API}/queues")
-
-    def audit(self, *, limit: int | None = None) -> Iterator[Act]:
-        """Yield what was done in the project, newest first, at most ``limit`` acts."""
-        return self._pages(f"{API}/audit", limit=limit)
+    # Health
 
     def ready(self) -> bool:
         """Return whether the server says that it can accept and run jobs."""
@@ -472,27 +373,6 @@ class Client:
         except (ApiError, Unreachable):
             return False
         return True
-
-    def _params(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return {**params, "project": self.project}
-
-    def _get(self, path: str, **params: Any) -> Any:
-        return self._transport.json("GET", path, params=self._params(params))
-
-    def _post(self, path: str, body: Any = None, idempotency_key: str | None = None) -> Any:
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
-        return self._transport.json("POST", path, params=self._params({}), body=body, headers=headers)
-
-    def _pages(self, path: str, *, limit: int | None = None, **filters: str | None) -> Iterator[Any]:
-        left = limit
-        cursor: str | None = None
-        while left is None or left > 0:
-            page = self._get(path, **filters, cursor=cursor, limit=min(PAGE, left or PAGE))
-            yield from page["items"]
-            left = None if left is None else left - len(page["items"])
-            cursor = page["next_cursor"]
-            if cursor is None:
-                return
 
 
 def _dataset(name: str) -> str:
@@ -505,7 +385,3 @@ def _model(name: str) -> str:
 
 def _job(id: str) -> str:
     return f"{API}/jobs/{quote(id, safe='')}"
-
-
-def _schedule(id: str) -> str:
-    return f"{API}/schedules/{quote(id, safe='')}"
