@@ -62,6 +62,7 @@ def _tell_ready(settings: Settings) -> None:
     folder = "" if settings.data == Path("headrace-data").absolute() else f" --data {settings.data}"
     _say(
         f"ready: {settings.local_url}\n"
+        f"  dashboard                  {settings.local_url}/\n"
         f"  API and its documentation  {settings.local_url}/docs\n"
         f"  admin key                  {settings.admin_key_file}\n"
         f"  logs                       {settings.data / 'logs'}\n"
