@@ -113,7 +113,9 @@ def test_of_two_that_race_one_may_answer(domain: Domain, expired: bool) -> None:
 def test_of_many_that_race_one_may_answer(domain: Domain) -> None:
     for number in range(5):
         answers = at_once(*[partial(_reserve, domain, key=f"k{number}")] * 8)
-        assert sorted(type(answer).__name__ for answer in answers) == ["IdempotencyKeyInUse"] * 7 + ["Reservation"]
+        assert sorted(type(answer).__name__ for answer in answers) == ["IdempotencyKeyInUse"] * 7 + [
+            "Reservation"
+        ]
 
 
 def test_effect_and_answer_are_visible_together_or_not_at_all(domain: Domain) -> None:
