@@ -46,7 +46,7 @@ format: $(DEV) ## Rewrite the code in the one format, and mend what lint can men
 	$(BIN)/ruff check --fix $(CODE)
 
 bench: $(BASE) ## Measure what the README claims about speed; fails where a claim does not hold
-	@failed=; for script in bench/train.py bench/queue.py; do echo "== $$script"; \
+	@failed=; for script in bench/train.py bench/queue.py bench/ingest.py; do echo "== $$script"; \
 		$(BIN)/python $$script || failed="$$failed $$script"; done; \
 		test -z "$$failed" || { echo "not met:$$failed" >&2; exit 1; }
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from contract.api import NOW, Api
 from headrace.jobs import transitions
 from headrace.jobs.tables import Job
@@ -117,3 +119,12 @@ def test_a_failed_ingest_tells_why(api: Api) -> None:
     version = api.get("datasets/iris/versions/1").json
     assert version["state"] == "failed"
     assert version["error"]["message"] == "line 7 has 2 fields, not 3"
+
+
+@pytest.mark.parametrize(
+    "media_type", ["text/csv", "application/x-ndjson", "application/vnd.apache.parquet", "application/zip"]
+)
+def test_every_kind_of_file_is_taken(api: Api, media_type: str) -> None:
+    answer = api.upload("files", content_type=media_type)
+    assert answer.status_code == 202
+    assert answer.json["media_type"] == media_type
