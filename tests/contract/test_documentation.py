@@ -84,6 +84,7 @@ def test_answers_are_as_the_document_says(document: dict[str, Any], shared_api: 
         if not schema or path == "/readyz":
             continue
         values = filled | ({"name": "iris", "version": "1"} if "/datasets/" in path else {})
+        values |= {"name": "default"} if "/projects/" in path else {}
         query = f"?versions={version}" if path.endswith("compare") else ""
         answer = shared_api.get(path.format(**values) + query)
         assert answer.status_code == 200, (path, answer.text)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from contract.api import NOW, Api
+from contract.api import NOW, TRAIN, Api
 from headrace import logs, origin
 from headrace.access import audit
 from headrace.db import clock
@@ -21,6 +21,7 @@ from headrace_web.api import all_routes
 from headrace_web.rates import BURST_S, RateLimit
 
 Problem = Callable[..., dict[str, Any]]
+SCHEDULE = {"name": "nightly", "every_s": 3600, "job": {"kind": "train", "spec": TRAIN}}
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -225,36 +226,37 @@ def test_every_unsafe_route_writes_down_who_did_it(api: Api) -> None:
     api.call("POST", f"jobs/{done}/cancel")
     queued = api.submit().json["id"]
     key = api.as_key("admin").post("keys", json={"role": "viewer"}).json["id"]
+    schedule = api.post("schedules", json=SCHEDULE).json["id"]
     alias = "models/iris/aliases/champion"
     acts: dict[str, tuple[str, str, dict[str, Any]]] = {
-        "jobs.submit": ("POST", "jobs", {"json": {"kind": "train", "spec": done_spec(api, done)}}),
+        "jobs.submit": ("POST", "jobs", {"json": {"kind": "train", "spec": TRAIN}}),
         "jobs.cancel": ("POST", f"jobs/{queued}/cancel", {}),
         "jobs.retry": ("POST", f"jobs/{done}/retry", {}),
         "datasets.upload": ("POST", "datasets/new/versions", {"data": b"a\n1\n", "content_type": "text/csv"}),
         "models.set_alias": ("PUT", alias, {"json": {"version": version}}),
         "models.delete_alias": ("DELETE", alias, {}),
         "models.delete_version": ("DELETE", f"models/iris/versions/{version}", {}),
-        "datasets.delete": ("DELETE", "datasets/iris/versions/1", {}),
+        "schedules.create": ("POST", "schedules", {"json": SCHEDULE}),
+        "schedules.change": ("PATCH", f"schedules/{schedule}", {"json": {"every_s": 60}}),
+        "schedules.trigger": ("POST", f"schedules/{schedule}/trigger", {}),
+        "schedules.delete": ("DELETE", f"schedules/{schedule}", {}),
         "keys.create": ("POST", "keys", {"json": {"role": "viewer"}}),
         "keys.revoke": ("DELETE", f"keys/{key}", {}),
         "projects.update": ("PATCH", "projects/default", {"json": {"weight": 3.0}}),
+        "datasets.delete": ("DELETE", "datasets/iris/versions/1?force=true", {}),
     }
     unsafe = {
         route.name for route in all_routes() if route.method != "GET" and route.path.startswith("/api/")
     }
-    tested_elsewhere = {name for name in unsafe if name.startswith("schedules.")}
-    assert set(acts) == unsafe - tested_elsewhere
+    assert set(acts) == unsafe
     for name, (method, path, options) in acts.items():
         before = {act["id"] for act in api.as_key("admin").get("audit?limit=200").json["items"]}
         answer = api.as_key("admin").call(method, path, headers={"X-Request-Id": name}, **options)
         assert answer.status_code < 300, (name, answer.text)
         after = api.as_key("admin").get("audit?limit=200").json["items"]
         new = [act for act in after if act["id"] not in before]
-        assert [act["request_id"] for act in new] == [name], name
-
-
-def done_spec(api: Api, job: str) -> Any:
-    return api.get(f"jobs/{job}").json["spec"]
+        # To trigger a schedule is also to submit its job.
+        assert [act["request_id"] for act in new] == [name] * (1 + (name == "schedules.trigger")), name
 
 
 def test_a_replay_is_no_second_act(api: Api) -> None:

@@ -1,6 +1,7 @@
 """What a web process measures of itself, in the types of Prometheus' own client.
 
-Labels take few values: the route is the rule of the URL map, never the path that was asked for.
+Labels take few values: the route is the rule of the URL map, never the path that was asked for. With several
+web processes each measures what it has answered itself, and a scrape shows that of one of them.
 """
 
 from __future__ import annotations
