@@ -161,6 +161,27 @@ def _until_seen(api: Api, job: str, number: int) -> None:
     wait(lambda: api.parts.feed.heads().get(job, 0) >= number, 5)
 
 
+def test_who_comes_while_the_poller_reads_sees_nothing_twice(
+    api: Api, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = worker.lease.job
+    first, later = _open(api, job), []
+    real = live.queries.news
+
+    def news(*args: Any) -> Any:
+        found = real(*args)
+        if found and not later:
+            first.close()
+            later.append(_open(api, job))
+        return found
+
+    monkeypatch.setattr(live.queries, "news", news)
+    worker.tell(3)
+    wait(lambda: later, 5)
+    worker.fail()
+    assert [number for number, _, _ in _all(later[0])] == list(range(1, 7))
+
+
 def test_there_are_so_many_streams_and_no_more(api: Api, worker: Worker, problem: Problem) -> None:
     job = worker.lease.job
     api.parts.feed.most = 2
@@ -282,7 +303,7 @@ def test_many_viewers_through_restarts_of_the_web_process(server: Server) -> Non
                 assert server.http.get(f"/api/v1/jobs/{job}").status_code == 200
             if end:
                 getattr(process, end)()
-                process.wait(10)
+                process.wait(3)  # streams do not keep it; requests are given longer
                 wait(lambda: answers(server))
         worker.tell(1)
         worker.fail()

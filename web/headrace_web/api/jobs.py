@@ -300,10 +300,7 @@ def watch(call: Call, row: JobRow, after: int) -> Response:
             access.valid_key(session, call.principal.key, call.parts.clock())
 
     stream = call.parts.feed.open(row, after=int(last or after), check=check)
-    response = Response(stream, content_type=live.MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
-    # The server closes it also where it sends nothing of it, as for HEAD.
-    response.call_on_close(stream.close)
-    return response
+    return Response(stream, content_type=live.MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
 
 
 @routes.route("GET", "/<id:job>/metrics", role="viewer", returns=Metrics)
