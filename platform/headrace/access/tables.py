@@ -57,7 +57,7 @@ class ApiKey(Base):
 
 
 class SignIn(Base):
-    """A person's session in a browser: the SHA-256 of its token, never the token, and whose key it acts for."""
+    """A person's session in a browser: the SHA-256 of its token, never the token, and whose key it is."""
 
     __tablename__ = "sign_ins"
     __table_args__ = (Index("ix_sign_ins_expiry", "expires_at"),)
