@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-FINE_BINS: Final = 1024
+FINE_BINS: Final = 256
 SHOWN_BINS: Final = 20
 _FINEST = -1000
 

@@ -28,7 +28,7 @@ from headrace_workers.engine.data.column_profiles import (
 MAX_CATEGORIES: Final = 100
 """A string column with more distinct values, or more than half as many as rows, is text."""
 TOTAL_DISTINCT: Final = 2_000_000
-TOTAL_SAMPLED: Final = 4_000_000
+TOTAL_SAMPLED: Final = 2_000_000
 MAX_DISTINCT: Final = 20_000
 MAX_SAMPLED_ROWS: Final = 10_000
 MOSTLY_MISSING: Final = 0.5

@@ -12,7 +12,8 @@ from headrace.errors import BadData
 from headrace.specs.base import ColumnType
 from headrace.specs.task import MAX_LINE_BYTES
 
-MAX_COLUMNS: Final = 10_000
+MAX_COLUMNS: Final = 5_000
+"""More take Arrow and the profile beyond the memory that a job of the light lane should take."""
 MAX_NAME: Final = 1000
 MAX_COLUMNS_BYTES: Final = MAX_LINE_BYTES - (16 << 10)
 """What the job's result has room for: it lists the columns."""
