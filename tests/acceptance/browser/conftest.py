@@ -33,7 +33,7 @@ SWITCHES = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
@@ -76,7 +76,7 @@ class Site:
         return "\n".join(path.read_text() for path in self.settings.data.glob("part-*.log"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(redis_url: str, sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     data = tmp_path_factory.mktemp("site")
     settings = Settings.load({}, data=data, port=free_port(), broker_url=redis_url, slots=1)
