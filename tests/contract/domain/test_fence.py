@@ -13,12 +13,14 @@ from sqlalchemy.orm import Session
 
 import headrace.jobs
 from domain import BACKOFF, LEASE_S, NOW, Domain
+from headrace.artifacts.store import Stored
 from headrace.datasets import service as datasets
 from headrace.errors import LeaseLost
-from headrace.jobs import leases, transitions
+from headrace.jobs import checkpoints, leases, transitions
 from headrace.jobs.events import Event
 from headrace.jobs.leases import Lease
 
+CHECKPOINT = Stored(f"sha256:{0:064x}", 1)
 HAPPENED = [
     Event("progress", {"fraction": 0.9, "message": "zombie"}),
     Event("metric", {"name": "loss", "step": 1, "value": 0.5}),
@@ -33,6 +35,7 @@ WRITES: dict[str, Callable[[Domain, Lease], object]] = {
     ),
     "hand_back": lambda d, lease: d.do(transitions.hand_back, lease, now=d.now),
     "cancel": lambda d, lease: d.do(transitions.cancel, lease, now=d.now),
+    "keep": lambda d, lease: d.do(checkpoints.keep, lease, CHECKPOINT, d.now),
 }
 
 

@@ -10,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+from headrace.specs.task import MAX_LINE_BYTES
+
 
 def preload():
     """Nothing to import."""
@@ -106,7 +108,7 @@ def orphan_in_session(fd):
 
 def long_line(fd):
     pipe = os.fdopen(fd, "wb", buffering=0)
-    message = {"type": "done", "result": {"x": "y" * 300_000}, "outputs": {}}
+    message = {"type": "done", "result": {"x": "y" * MAX_LINE_BYTES}, "outputs": {}}
     pipe.write(json.dumps(message).encode() + b"\n")
     send(fd, type="progress", fraction=1.0)
 
