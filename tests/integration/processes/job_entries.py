@@ -10,8 +10,6 @@ import threading
 import time
 from pathlib import Path
 
-from headrace.specs.task import MAX_LINE_BYTES
-
 
 def preload():
     """Nothing to import."""
@@ -107,6 +105,8 @@ def orphan_in_session(fd):
 
 
 def long_line(fd):
+    from headrace.specs.task import MAX_LINE_BYTES
+
     pipe = os.fdopen(fd, "wb", buffering=0)
     message = {"type": "done", "result": {"x": "y" * MAX_LINE_BYTES}, "outputs": {}}
     pipe.write(json.dumps(message).encode() + b"\n")
