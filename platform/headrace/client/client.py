@@ -38,6 +38,7 @@ MEDIA_TYPES = {
     ".zip": "application/zip",
 }
 FIRST_POLL_S = 0.1
+POLL_SHARE = 0.03
 LONGEST_POLL_S = 1.0
 LIVE_AGAIN_S = 5.0
 """How long to look at the list of events before asking for a live stream again."""
@@ -272,9 +273,9 @@ class Client(ScheduleCalls, TeamCalls):
         the server has no live stream left, a second or so afterwards. A server that goes away meanwhile is
         waited for. Raises `WaitedTooLong` after ``timeout_s``.
         """
-        end = None if timeout_s is None else time.monotonic() + timeout_s
+        start = time.monotonic()
+        end = None if timeout_s is None else start + timeout_s
         seen = 0
-        pause = FIRST_POLL_S
         unreachable_since: float | None = None
         live_again = 0.0
         while True:
@@ -292,7 +293,6 @@ class Client(ScheduleCalls, TeamCalls):
                 if on_event:
                     for event in self.events(id, after=seen):
                         seen = event["seq"]
-                        pause = FIRST_POLL_S
                         on_event(event)
                 if job["state"] in FINAL:
                     return job
@@ -304,8 +304,9 @@ class Client(ScheduleCalls, TeamCalls):
             left = float("inf") if end is None else end - time.monotonic()
             if left <= 0:
                 raise WaitedTooLong(f"{id} has not ended within {timeout_s:g} s. It goes on; wait again.")
-            self._sleep(min(pause, left))
-            pause = min(pause * 1.5, LONGEST_POLL_S)
+            # Short jobs are looked at often, long ones seldom: nobody waits much longer than the job took.
+            pause = POLL_SHARE * (time.monotonic() - start)
+            self._sleep(min(max(pause, FIRST_POLL_S), LONGEST_POLL_S, left))
 
     def metrics(self, id: str) -> dict[str, list[tuple[int, float]]]:
         """Return the learning curves of a job: for each name its ``[step, value]`` pairs."""
