@@ -65,7 +65,7 @@ class Settings(BaseModel):
     runtime: Annotated[Path, Field(description="Folder of sockets; its path must be short")]
     database_url: Annotated[Url, Field(description="SQL database: sqlite:///… or postgresql://…")]
     broker_url: Annotated[Url, Field(description="Celery broker; by default the one that `up` embeds")]
-    artifacts_url: Annotated[Url, Field(description="Artifact store: file:///… or another fsspec URL")]
+    artifacts_url: Annotated[Url, Field(description="Artifact store: file:///folder")]
     host: Annotated[str, Field(min_length=1, description="Address that the web server binds")] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535, description="Port that the web server binds")] = 8700
     allowed_hosts: Annotated[

@@ -243,13 +243,6 @@ def upgrade() -> None:
             sqlite_where=sa.text("pruned_at IS NULL AND finished_at IS NOT NULL"),
         )
         batch_op.create_index(
-            "ix_jobs_retry",
-            ["available_at"],
-            unique=False,
-            postgresql_where=sa.text("state = 'queued'"),
-            sqlite_where=sa.text("state = 'queued'"),
-        )
-        batch_op.create_index(
             "ix_jobs_running",
             ["project"],
             unique=False,
@@ -502,11 +495,6 @@ def downgrade() -> None:
             "ix_jobs_running",
             postgresql_where=sa.text("state = 'running'"),
             sqlite_where=sa.text("state = 'running'"),
-        )
-        batch_op.drop_index(
-            "ix_jobs_retry",
-            postgresql_where=sa.text("state = 'queued'"),
-            sqlite_where=sa.text("state = 'queued'"),
         )
         batch_op.drop_index("ix_jobs_list_state")
         batch_op.drop_index("ix_jobs_list_queue")

@@ -48,7 +48,6 @@ class Job(Base):
         Index("ix_jobs_running", "project", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
         Index("ix_jobs_lease", "lease_expires_at", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
         Index("ix_jobs_waiting", "id", postgresql_where=_WAITING, sqlite_where=_WAITING),
-        Index("ix_jobs_retry", "available_at", postgresql_where=_QUEUED, sqlite_where=_QUEUED),
         Index("ix_jobs_prune", "finished_at", postgresql_where=_PRUNABLE, sqlite_where=_PRUNABLE),
         Index("ix_jobs_list", "project", "id"),
         Index("ix_jobs_list_state", "project", "state", "id"),

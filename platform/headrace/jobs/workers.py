@@ -1,4 +1,5 @@
-"""The workers that there are, by what they write of themselves. Nothing depends on it but the eye."""
+"""The workers that there are, by what they write of themselves. No job depends on it, only
+readiness and the eye."""
 
 from __future__ import annotations
 

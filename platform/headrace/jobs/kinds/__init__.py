@@ -81,6 +81,3 @@ def kind(name: str) -> Kind:
     }
     found: Kind = kinds[name]
     return found
-
-
-SUBMITTABLE = ("evaluate", "predict", "reproduce", "train")
