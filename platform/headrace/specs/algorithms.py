@@ -23,6 +23,10 @@ GROUP = "headrace.algorithms"
 class Params(Spec):
     """Base of an algorithm's params. Each field has a default, a range, and a one-line description."""
 
+    def misfits(self, task: TaskType) -> dict[str, str]:
+        """Return what does not go with ``task``: by field, what is wrong and what would be right."""
+        return {}
+
 
 class Algorithm(BaseModel):
     """The description of one algorithm.
@@ -51,6 +55,12 @@ class Algorithm(BaseModel):
             return self.params.model_validate(params).model_dump(mode="json")
         except ValidationError as error:
             raise Invalid(field_errors(error, *loc)) from None
+
+    def check_fit(self, params: dict[str, Any], task: TaskType, *loc: str | int) -> None:
+        """Raise `Invalid` for those of the valid ``params`` that do not go with ``task``, under ``loc``."""
+        misfits = self.params.model_validate(params).misfits(task)
+        if misfits:
+            raise Invalid([FieldError(loc=(*loc, name), msg=msg) for name, msg in misfits.items()])
 
     def schema_of_params(self) -> dict[str, Any]:
         """Return the JSON Schema of ``params``."""

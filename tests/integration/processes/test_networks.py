@@ -91,7 +91,15 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
 @pytest.fixture
 def trainer(runner: Runner, tmp_path: Path, request: pytest.FixtureRequest) -> Trainer:
     if request.param == "cnn":
-        params = {"epochs": 6, "filters": [8], "dense": [16], "dropout": 0.4}
+        augmentation = {"rotation": 10.0, "shift": 0.1, "contrast": 0.2}
+        params = {
+            "epochs": 6,
+            "filters": [8],
+            "dense": [16],
+            "dropout": 0.4,
+            "batch_norm": True,
+            "augmentation": augmentation,
+        }
         return Trainer(runner, learning.digits(tmp_path), "cnn", "label", params=params)
     data = learning.table(tmp_path, datasets.load_breast_cancer(), "category", classes=True)
     params = {"epochs": 200, "dropout": 0.2, "early_stopping": 20, "plateau": 4}

@@ -13,6 +13,7 @@ import pytest
 from headrace_workers.engine.algorithms.base import Arrays, Learner, Problem, State, TensorSpec
 from headrace_workers.engine.algorithms.cnn import Cnn, CnnParams
 from headrace_workers.engine.algorithms.mlp import Mlp, MlpParams
+from headrace_workers.engine.algorithms.params import Augmentation
 from headrace_workers.engine.algorithms.random_forest import RandomForest, RandomForestParams
 from headrace_workers.engine.package import weights_digest
 from headrace_workers.engine.training import steps
@@ -107,15 +108,28 @@ def test_each_epoch_and_each_seed_has_an_order_of_its_own() -> None:
     assert all(sorted(order) == list(range(50)) for order in orders)
 
 
-@pytest.mark.parametrize("validated", [True, False])
+AUGMENTATION = Augmentation(flip="both", rotation=20, shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1)
+STOPPING = {"dropout": 0.5, "early_stopping": 2, "plateau": 1, "learning_rate": 0.05}
+REGULARISED: dict[str, Any] = {
+    "augmentation": AUGMENTATION,
+    "batch_norm": True,
+    "dropout": 0.2,
+    "l1": 0.001,
+    "class_weight": "balanced",
+    "optimizer": "adamw",
+    "clip_norm": 1.0,
+    "schedule": "cosine",
+    "warmup": 0.3,
+}
+
+
+@pytest.mark.parametrize(("options", "validated"), [(STOPPING, True), (STOPPING, False), (REGULARISED, True)])
 def test_a_fit_cut_anywhere_ends_where_the_undisturbed_one_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validated: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], validated: bool
 ) -> None:
     monkeypatch.setattr(steps, "FIRST_CALL_STEPS", 1)
     monkeypatch.setattr(steps, "CALL_S", 0.0)
-    params = CnnParams(
-        epochs=4, filters=[4], dense=[8], dropout=0.5, early_stopping=2, plateau=1, learning_rate=0.05
-    )
+    params = CnnParams(epochs=4, filters=[4], dense=[8], **options)
     rows = _rows(tmp_path)
     validation = rows if validated else None
     states: list[Any] = []

@@ -24,6 +24,7 @@ from headrace.specs.task import Done
 
 Spec = TrainSpec
 LANE: Lane = "heavy"
+RESULT = ("model", "version", "metrics", "promoted", "reason")
 DEFAULT_THREADS = 1
 """Threads change the bits of what is learned, so they are part of the spec, not of the machine."""
 
@@ -35,6 +36,7 @@ def resolve(session: Session, project: str, spec: TrainSpec) -> Resolved:
     ref, version = datasets.resolve(session, project, spec.dataset, "spec", "dataset")
     columns = _typed(version, spec)
     task = _task(spec, chosen, columns)
+    chosen.check_fit(params, task, "spec", "params")
     features = _features(spec, chosen, columns)
     resolved = spec.model_copy(
         update={

@@ -9,7 +9,14 @@ from pydantic import Field
 from headrace.specs.algorithms import Algorithm, Params
 from headrace_workers.engine.algorithms.base import Encoding
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.algorithms.params import Dense, Dropout, Epochs, NetworkParams
+from headrace_workers.engine.algorithms.params import (
+    Augmentation,
+    BatchNorm,
+    Dense,
+    Dropout,
+    Epochs,
+    NetworkParams,
+)
 
 Side = Annotated[int, Field(ge=4, le=1024)]
 
@@ -25,6 +32,8 @@ class CnnParams(NetworkParams):
     kernel_size: Annotated[int, Field(ge=1, le=15, description="Side of the convolutions' kernels.")] = 3
     dense: Dense = []
     dropout: Dropout = 0.0
+    batch_norm: BatchNorm = False
+    augmentation: Augmentation | None = None
     image_size: Annotated[
         list[Side] | None,
         Field(
@@ -52,6 +61,10 @@ class Cnn(Network):
         size = (params.image_size[0], params.image_size[1]) if params.image_size else None
         return Encoding(image_size=size, channels=params.channels)
 
+    def augmentation(self) -> Augmentation | None:
+        """Return what is asked for."""
+        return self.params.augmentation
+
     def build(self, inputs: dict[str, Any]) -> Any:
         """Return the last hidden layer of a network on pixels from 0 to 255."""
         from keras import layers
@@ -61,8 +74,8 @@ class Cnn(Network):
         # The reference network has no padding; an image too small for that keeps its size instead.
         padding = "valid" if _side_left(min(x.shape[1:3]), p) >= 2 else "same"
         for i, filters in enumerate(p.filters, 1):
-            x = layers.Conv2D(
-                filters, p.kernel_size, padding=padding, activation="relu", name=f"conv_{i}", **self.kernel()
+            x = self.hidden(
+                layers.Conv2D, f"conv_{i}", filters, p.kernel_size, padding=padding, batch_norm=p.batch_norm
             )(x)
             if min(x.shape[1:3]) >= 2:
                 x = layers.MaxPooling2D(name=f"pool_{i}")(x)
@@ -70,7 +83,7 @@ class Cnn(Network):
         if p.dropout:
             x = layers.Dropout(p.dropout, name="dropout_0")(x)
         for i, units in enumerate(p.dense, 1):
-            x = layers.Dense(units, activation="relu", name=f"dense_{i}", **self.kernel())(x)
+            x = self.hidden(layers.Dense, f"dense_{i}", units, batch_norm=p.batch_norm)(x)
             if p.dropout:
                 x = layers.Dropout(p.dropout, name=f"dropout_{i}")(x)
         return x

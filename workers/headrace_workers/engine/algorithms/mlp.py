@@ -6,7 +6,14 @@ from typing import Any
 
 from headrace.specs.algorithms import Algorithm
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.algorithms.params import Dense, Dropout, EarlyStopping, Epochs, NetworkParams
+from headrace_workers.engine.algorithms.params import (
+    BatchNorm,
+    Dense,
+    Dropout,
+    EarlyStopping,
+    Epochs,
+    NetworkParams,
+)
 
 
 class MlpParams(NetworkParams):
@@ -15,6 +22,7 @@ class MlpParams(NetworkParams):
     epochs: Epochs = 50
     hidden: Dense = [64, 32]
     dropout: Dropout = 0.0
+    batch_norm: BatchNorm = False
     early_stopping: EarlyStopping = 10
 
 
@@ -30,7 +38,7 @@ class Mlp(Network):
 
         x = inputs["table"]
         for i, units in enumerate(self.params.hidden, 1):
-            x = layers.Dense(units, activation="relu", name=f"dense_{i}", **self.kernel())(x)
+            x = self.hidden(layers.Dense, f"dense_{i}", units, batch_norm=self.params.batch_norm)(x)
             if self.params.dropout:
                 x = layers.Dropout(self.params.dropout, name=f"dropout_{i}")(x)
         return x

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.specs.algorithms import Params
 from headrace_workers.engine.algorithms.base import Arrays, Learner, Monitor, Problem, State
-from headrace_workers.engine.algorithms.params import NetworkParams
+from headrace_workers.engine.algorithms.params import Augmentation, NetworkParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,11 +37,15 @@ class Network(Learner):
         determinism.seed(problem.seed)
         self.model = self._build() if model is None else model
         self._forward = Forward(self.model, problem)
-        self._fit = Fit(self.model, params, problem, self._forward)
+        self._fit = Fit(self.model, params, problem, self._forward, self.augmentation())
 
     @abstractmethod
     def build(self, inputs: dict[str, Any]) -> Any:
         """Return the Keras tensor before the output layer, made of the Keras tensors ``inputs``."""
+
+    def augmentation(self) -> Augmentation | None:
+        """Return how the input ``image`` is to be changed at random while training."""
+        return None
 
     def fit(self, training: Rows, validation: Rows | None, monitor: Monitor) -> None:
         """Train by mini-batches; see `Learner.fit`."""
@@ -82,7 +87,22 @@ class Network(Learner):
         """Return the arguments by which every layer with a kernel is penalised."""
         import keras
 
-        return {"kernel_regularizer": keras.regularizers.L2(self.params.l2) if self.params.l2 else None}
+        l1, l2 = self.params.l1, self.params.l2
+        return {"kernel_regularizer": keras.regularizers.L1L2(l1, l2) if l1 or l2 else None}
+
+    def hidden(self, layer: Any, name: str, *args: Any, batch_norm: bool = False, **kwargs: Any) -> Any:
+        """Return a function of a tensor: ``layer`` (a class of Keras), normalised if asked, then ReLU."""
+        from keras import layers
+
+        if not batch_norm:
+            return layer(*args, activation="relu", name=name, **self.kernel(), **kwargs)
+        # The normalisation has a bias of its own.
+        parts = [
+            layer(*args, use_bias=False, name=name, **self.kernel(), **kwargs),
+            layers.BatchNormalization(name=f"{name}_norm"),
+            layers.Activation("relu", name=f"{name}_relu"),
+        ]
+        return lambda x: reduce(lambda tensor, part: part(tensor), parts, x)
 
     def _build(self) -> Any:
         import keras

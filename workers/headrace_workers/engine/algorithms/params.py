@@ -4,20 +4,56 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from headrace.specs.algorithms import Params
+from headrace.specs.base import Spec, TaskType
 
 Epochs = Annotated[int, Field(ge=1, le=10_000, description="How often training goes through all rows.")]
 BatchSize = Annotated[int, Field(ge=1, le=65_536, description="Rows per step of the optimizer.")]
 LearningRate = Annotated[float, Field(gt=0, le=10, description="The size of the optimizer's steps.")]
-Optimizer = Annotated[
-    Literal["adam", "adamw", "rmsprop", "sgd"],
-    Field(description="Which optimizer; sgd has a momentum of 0.9."),
+Optimizer = Annotated[Literal["adam", "adamw", "rmsprop", "sgd"], Field(description="Which optimizer.")]
+Momentum = Annotated[
+    float | None, Field(ge=0, lt=1, description="The momentum of sgd and rmsprop; null: 0.9 and 0.")
+]
+WeightDecay = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=1,
+        description="By how much of themselves weights shrink at each step, times the learning rate; null: "
+        "0.004 with adamw, else 0.",
+    ),
+]
+Schedule = Annotated[
+    Literal["cosine", "exponential", "linear"] | None,
+    Field(
+        description="How the learning rate falls over all steps: to 0, with exponential to a hundredth; null "
+        "keeps it."
+    ),
+]
+Warmup = Annotated[
+    float,
+    Field(
+        ge=0, le=0.9, description="The share of all steps in which the rate rises from 0, with cosine only."
+    ),
+]
+ClipNorm = Annotated[
+    float | None,
+    Field(gt=0, le=1e6, description="The largest norm of all gradients together; null: no limit."),
+]
+Loss = Annotated[
+    Literal["crossentropy", "mse", "mae", "huber"] | None,
+    Field(description="What training makes small; null: crossentropy for classes, mse for numbers."),
+]
+ClassWeight = Annotated[
+    Literal["balanced"] | None,
+    Field(description="balanced: rows weigh so that every class counts the same; null: every row does."),
 ]
 Dropout = Annotated[
     float, Field(ge=0, le=0.95, description="The fraction of a hidden layer's units dropped in each step.")
 ]
+L1 = Annotated[float, Field(ge=0, le=100, description="The penalty on the sizes of the weights.")]
 L2 = Annotated[float, Field(ge=0, le=100, description="The penalty on the squares of the weights.")]
 EarlyStopping = Annotated[
     int | None,
@@ -37,10 +73,29 @@ Plateau = Annotated[
         "never does.",
     ),
 ]
+BatchNorm = Annotated[bool, Field(description="Normalise what each hidden layer gives, by batch.")]
 Dense = Annotated[
     list[Annotated[int, Field(ge=1, le=65_536)]],
     Field(max_length=32, description="Units of each hidden dense layer."),
 ]
+
+
+class Augmentation(Spec):
+    """How training images are changed at random, each time anew; null changes none."""
+
+    flip: Annotated[
+        Literal["horizontal", "vertical", "both"] | None,
+        Field(description="Mirror every other image left to right, top to bottom, or each way; null: never."),
+    ] = None
+    rotation: Annotated[float, Field(ge=0, le=180, description="Turn by up to so many degrees.")] = 0.0
+    shift: Annotated[float, Field(ge=0, le=0.9, description="Move by up to this share of the side.")] = 0.0
+    zoom: Annotated[float, Field(ge=0, le=0.9, description="Enlarge or shrink by up to this share.")] = 0.0
+    brightness: Annotated[
+        float, Field(ge=0, le=1, description="Make lighter or darker by up to this share of white.")
+    ] = 0.0
+    contrast: Annotated[
+        float, Field(ge=0, le=0.9, description="Strengthen or weaken contrast by up to this share.")
+    ] = 0.0
 
 
 class NetworkParams(Params):
@@ -50,6 +105,45 @@ class NetworkParams(Params):
     batch_size: BatchSize = 32
     learning_rate: LearningRate = 0.001
     optimizer: Optimizer = "adam"
+    momentum: Momentum = None
+    weight_decay: WeightDecay = None
+    schedule: Schedule = None
+    warmup: Warmup = 0.0
+    clip_norm: ClipNorm = None
+    loss: Loss = None
+    class_weight: ClassWeight = None
+    l1: L1 = 0.0
     l2: L2 = 0.0
     early_stopping: EarlyStopping = None
     plateau: Plateau = None
+
+    @field_validator("momentum")
+    @classmethod
+    def _has_momentum(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("optimizer", "sgd") not in ("sgd", "rmsprop"):
+            raise ValueError("only sgd and rmsprop have a momentum")
+        return value
+
+    @field_validator("warmup")
+    @classmethod
+    def _warms_up_to_cosine(cls, value: float, info: ValidationInfo) -> float:
+        if value and info.data.get("schedule", "cosine") != "cosine":
+            raise ValueError("needs the schedule cosine")
+        return value
+
+    @field_validator("plateau")
+    @classmethod
+    def _one_schedule(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("schedule") is not None:
+            raise ValueError("cannot be used together with a schedule: both set the learning rate")
+        return value
+
+    def misfits(self, task: TaskType) -> dict[str, str]:
+        """See `Params.misfits`."""
+        found = {}
+        if self.loss is not None and (self.loss == "crossentropy") != (task == "classification"):
+            fitting = "crossentropy" if task == "classification" else "mse, mae or huber"
+            found["loss"] = f"{self.loss} is no loss for a {task}: should be {fitting}"
+        if self.class_weight is not None and task != "classification":
+            found["class_weight"] = f"a {task} has no classes: should be null"
+        return found

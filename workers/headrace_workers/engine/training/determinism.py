@@ -8,8 +8,8 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-EPOCH_ORDER = 0
-"""The purpose of a random stream, so that no two purposes draw the same numbers."""
+EPOCH_ORDER, AUGMENTATION = 0, 1
+"""The purposes of random streams, so that no two purposes draw the same numbers."""
 
 
 def threads(asked: int | None, *, deterministic: bool) -> int:
@@ -46,4 +46,9 @@ def seed(value: int) -> None:
 
 def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     """Return the order of ``count`` rows in ``epoch`` (from 0): a function of its arguments alone."""
-    return np.random.default_rng([seed, EPOCH_ORDER, epoch]).permutation(count)
+    return generator(seed, EPOCH_ORDER, epoch).permutation(count)
+
+
+def generator(seed: int, purpose: int, epoch: int) -> np.random.Generator:
+    """Return the random stream of one ``purpose`` in one ``epoch``."""
+    return np.random.default_rng([seed, purpose, epoch])

@@ -9,54 +9,69 @@ import numpy as np
 
 from headrace.errors import BadSpec
 from headrace_workers.engine.algorithms.base import Arrays, Learner, Monitor, Problem, State
-from headrace_workers.engine.algorithms.params import NetworkParams
-from headrace_workers.engine.training import determinism
+from headrace_workers.engine.algorithms.params import Augmentation, NetworkParams
 from headrace_workers.engine.training.early_stopping import EarlyStopping
 from headrace_workers.engine.training.forward import Forward
-from headrace_workers.engine.training.objective import objective
+from headrace_workers.engine.training.objective import Objective, objective
+from headrace_workers.engine.training.optimizer import make_optimizer
 from headrace_workers.engine.training.plateau import Plateau
 from headrace_workers.engine.training.rows import Rows
-from headrace_workers.engine.training.steps import Steps, make_optimizer
+from headrace_workers.engine.training.steps import Epoch, Steps
 
 
 class Fit:
     """Trains ``model`` in place."""
 
-    def __init__(self, model: Any, params: NetworkParams, problem: Problem, forward: Forward) -> None:
+    def __init__(
+        self,
+        model: Any,
+        params: NetworkParams,
+        problem: Problem,
+        forward: Forward,
+        augmentation: Augmentation | None = None,
+    ) -> None:
         self._model = model
         self._params = params
         self._problem = problem
         self._forward = forward
-        self._objective = objective(problem)
+        self._augmentation = augmentation
         self._stopping = EarlyStopping(params.early_stopping)
         self._plateau = Plateau(params.plateau)
         self._epoch = self._done = 0
         self._sums = (0.0, 0.0)
-        self._built_optimizer: Any = None
+        self._optimizer: Any = None
+        self._rows = 0
 
     def run(self, training: Rows, validation: Rows | None, monitor: Monitor, learner: Learner) -> None:
         """Train until the last epoch or until it gets no better; see `Learner.fit`."""
-        steps = Steps(self._model, self._optimizer, self._objective, self._problem)
+        import keras
+
+        goal = objective(self._params, self._problem, training)
+        if self._optimizer is None:
+            self._build_optimizer(training.count)
+        steps = Steps(self._model, self._optimizer, goal, self._problem, self._augmentation)
         epochs = self._params.epochs
         while self._epoch < epochs and not self._stopping.stopped:
-            order = determinism.epoch_order(self._problem.seed, self._epoch, training.count)
+            augmented = self._augmentation is not None
+            epoch = Epoch.make(self._problem.seed, self._epoch, training.count, augmented)
             position = f"epoch {self._epoch + 1} of {epochs}"
             while self._done < training.count:
                 self._done, self._sums = steps.call(
-                    training, order, self._done, self._params.batch_size, self._sums
+                    training, epoch, self._done, self._params.batch_size, self._sums
                 )
                 monitor.progress((self._epoch + self._done / training.count) / epochs, position)
                 if self._done < training.count:
                     monitor.cut(learner, f"{position}, row {self._done} of {training.count}")
             loss, metric = (total / training.count for total in self._sums)
             self._check(loss)
-            curve = {"loss": loss, self._objective.metric: metric}
+            curve = {"loss": loss, goal.metric: metric}
             if validation is not None:
-                loss, metric = self._validate(validation)
-                curve |= {"val_loss": loss, f"val_{self._objective.metric}": metric}
+                loss, metric = self._validate(validation, goal)
+                curve |= {"val_loss": loss, f"val_{goal.metric}": metric}
             self._stopping.update(loss, self._model.variables)
+            if self._params.plateau is not None or self._params.schedule is not None:
+                curve["learning_rate"] = float(keras.ops.convert_to_numpy(self._optimizer.learning_rate))
             if self._params.plateau is not None:
-                curve["learning_rate"] = float(self._optimizer.learning_rate.numpy())
                 self._plateau.update(loss, self._optimizer.learning_rate)
             self._epoch, self._done, self._sums = self._epoch + 1, 0, (0.0, 0.0)
             for name, value in curve.items():
@@ -69,33 +84,33 @@ class Fit:
         stopping = self._stopping.state()
         arrays = {
             **_numbered("model", self._model.variables),
-            **_numbered("optimizer", self._optimizer.variables),
+            **_numbered("optimizer", self._optimizer.variables if self._optimizer else []),
             **{f"best/{name}": value for name, value in stopping.arrays.items()},
         }
-        position = {"epoch": self._epoch, "done": self._done, "sums": list(self._sums)}
+        position = {"epoch": self._epoch, "done": self._done, "sums": list(self._sums), "rows": self._rows}
         return State(arrays, position | {"stopping": stopping.values, "plateau": self._plateau.state()})
 
     def load_state(self, state: State) -> None:
         """Go to where another fit was."""
         _assign(self._model.variables, "model", state.arrays)
-        _assign(self._optimizer.variables, "optimizer", state.arrays)
+        if state.values["rows"]:  # else it had not begun
+            self._build_optimizer(state.values["rows"])
+            _assign(self._optimizer.variables, "optimizer", state.arrays)
         best = {n.removeprefix("best/"): a for n, a in state.arrays.items() if n.startswith("best/")}
         self._stopping.load_state(State(best, state.values["stopping"]))
         self._plateau.load_state(state.values["plateau"])
         loss, metric = state.values["sums"]
         self._epoch, self._done, self._sums = state.values["epoch"], state.values["done"], (loss, metric)
 
-    @property
-    def _optimizer(self) -> Any:
-        if self._built_optimizer is None:
-            self._built_optimizer = make_optimizer(self._params.optimizer, self._params.learning_rate)
-            self._built_optimizer.build(self._model.trainable_variables)
-        return self._built_optimizer
+    def _build_optimizer(self, rows: int) -> None:
+        self._rows = rows
+        self._optimizer = make_optimizer(self._params, rows)
+        self._optimizer.build(self._model.trainable_variables)
 
-    def _validate(self, rows: Rows) -> tuple[float, float]:
+    def _validate(self, rows: Rows, goal: Objective) -> tuple[float, float]:
         sums = np.zeros(2)
         for inputs, targets in rows.blocks():
-            sums += self._objective.sums(self._forward(inputs), targets)
+            sums += goal.sums(self._forward(inputs), targets)
         loss, metric = (sums / rows.count).tolist()
         return loss, metric
 

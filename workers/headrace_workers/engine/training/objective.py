@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace_workers.engine.algorithms.base import Problem
+from headrace_workers.engine.algorithms.params import NetworkParams
+from headrace_workers.engine.training.rows import Rows
 
 
 class Objective(ABC):
@@ -26,9 +28,15 @@ class Objective(ABC):
 
 
 class CrossEntropy(Objective):
-    """Cross-entropy of class numbers and probabilities; beside it the fraction of rows that are right."""
+    """Cross-entropy of class numbers and probabilities; beside it the fraction of rows that are right.
+
+    ``weights``: by how much a training row of each class counts, shape (classes,); None where all do alike.
+    """
 
     metric = "accuracy"
+
+    def __init__(self, weights: NDArray[np.float32] | None = None) -> None:
+        self._weights = weights
 
     def graph(self, outputs: Any, targets: Any) -> tuple[Any, Any]:
         """See `Objective.graph`."""
@@ -37,6 +45,8 @@ class CrossEntropy(Objective):
 
         # Keras finds the logits behind the softmax, so that this is stable for small probabilities.
         loss = keras.losses.sparse_categorical_crossentropy(targets, outputs)
+        if self._weights is not None:
+            loss *= tf.gather(tf.constant(self._weights), targets)
         hits = tf.equal(tf.argmax(outputs, -1, output_type=targets.dtype), targets)
         return tf.reduce_mean(loss), tf.reduce_sum(tf.cast(hits, tf.float32))
 
@@ -47,12 +57,17 @@ class CrossEntropy(Objective):
         return float(loss), float((outputs.argmax(axis=1) == targets).sum())
 
 
-class SquaredError(Objective):
-    """Squared error of the standardised target; beside it the absolute error in the target's units."""
+class ErrorOfValues(Objective):
+    """A function of the standardised target's errors; beside it the absolute error in the target's units.
+
+    ``kind``: ``mse``, ``mae`` or ``huber`` (squared up to one standard deviation, absolute beyond: Huber
+    1964, Robust estimation of a location parameter).
+    """
 
     metric = "mae"
 
-    def __init__(self, scale: float) -> None:
+    def __init__(self, kind: str, scale: float) -> None:
+        self._kind = kind
         self._scale = scale
 
     def graph(self, outputs: Any, targets: Any) -> tuple[Any, Any]:
@@ -60,14 +75,31 @@ class SquaredError(Objective):
         import tensorflow as tf
 
         error = outputs[:, 0] - targets
-        return tf.reduce_mean(tf.square(error)), tf.reduce_sum(tf.abs(error)) * self._scale
+        size = tf.abs(error)
+        if self._kind == "mae":
+            loss = size
+        elif self._kind == "mse":
+            loss = tf.square(error)
+        else:
+            loss = tf.where(size <= 1, 0.5 * tf.square(error), size - 0.5)
+        return tf.reduce_mean(loss), tf.reduce_sum(size) * self._scale
 
     def sums(self, outputs: NDArray[np.float32], targets: NDArray[Any]) -> tuple[float, float]:
         """See `Objective.sums`."""
-        error = outputs.astype(np.float64) - targets
-        return float(np.square(error).sum()), float(np.abs(error).sum()) * self._scale
+        size = np.abs(outputs.astype(np.float64) - targets)
+        losses = {
+            "mae": lambda: size,
+            "mse": lambda: np.square(size),
+            "huber": lambda: np.where(size <= 1, 0.5 * np.square(size), size - 0.5),
+        }
+        return float(losses[self._kind]().sum()), float(size.sum()) * self._scale
 
 
-def objective(problem: Problem) -> Objective:
-    """Return the objective of ``problem``'s task."""
-    return CrossEntropy() if problem.task == "classification" else SquaredError(problem.scale)
+def objective(params: NetworkParams, problem: Problem, training: Rows) -> Objective:
+    """Return what ``params`` ask for; balanced weights are those of the classes in ``training``."""
+    if problem.task != "classification":
+        return ErrorOfValues(params.loss or "mse", problem.scale)
+    if params.class_weight is None:
+        return CrossEntropy()
+    counts = np.bincount(training.targets(), minlength=problem.outputs)
+    return CrossEntropy((training.count / (problem.outputs * np.maximum(counts, 1))).astype(np.float32))

@@ -93,6 +93,16 @@ class Rows:
             os.preadv(self._file.fileno(), [view[i * size : (i + 1) * size]], index * size)
         return self._fields(records)
 
+    def targets(self) -> NDArray[Any]:
+        """Return the targets of all rows, in order; those in a file are read as they are used."""
+        if self._memory is not None:
+            return self._memory[: self.count][TARGET]
+        assert self._file is not None
+        if not self.count:
+            return np.empty(0, self._record[TARGET])
+        records = np.memmap(self._file, self._record, mode="r", shape=(self.count,))
+        return records[TARGET]
+
     def all(self) -> tuple[Arrays, NDArray[Any]]:
         """Return all rows; the caller answers for the memory."""
         return self.take(np.arange(self.count))

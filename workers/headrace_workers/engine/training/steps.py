@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace_workers.engine.algorithms.base import Problem
+from headrace_workers.engine.algorithms.params import Augmentation
+from headrace_workers.engine.training import augmentation as augmenting
+from headrace_workers.engine.training import determinism
+from headrace_workers.engine.training.augmentation import DRAWS, augment
 from headrace_workers.engine.training.objective import Objective
 from headrace_workers.engine.training.rows import BLOCK_BYTES, Rows
 
@@ -17,52 +21,76 @@ CALL_S = 0.15
 """Calls grow until they take so long: long enough to cost nothing, short enough to show progress."""
 
 
-def make_optimizer(name: str, learning_rate: float) -> Any:
-    """Return the Keras optimizer called ``name``."""
-    import keras
+IMAGE, _DRAWS = "image", "draws"
 
-    if name == "sgd":
-        return keras.optimizers.SGD(learning_rate, momentum=0.9)
-    kinds = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "rmsprop": keras.optimizers.RMSprop,
-    }
-    return kinds[name](learning_rate)
+
+class Epoch(NamedTuple):
+    """One pass over the rows: their order, and what each is changed by, shape (rows, `DRAWS`), or None."""
+
+    order: NDArray[np.int64]
+    draws: NDArray[np.float32] | None
+
+    @classmethod
+    def make(cls, seed: int, number: int, rows: int, augmented: bool) -> Epoch:
+        """Return epoch ``number`` (from 0): a function of the arguments alone."""
+        drawn = augmenting.draws(seed, number, rows) if augmented else None
+        return cls(determinism.epoch_order(seed, number, rows), drawn)
 
 
 class Steps:
-    """Trains a model by mini-batches; how steps are divided into calls does not change a bit."""
+    """Trains a model by mini-batches; how steps are divided into calls does not change a bit.
 
-    def __init__(self, model: Any, optimizer: Any, objective: Objective, problem: Problem) -> None:
-        self._run = _trace(model, optimizer, objective, problem)
+    ``augmentation`` is done to the input ``image``.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Any,
+        objective: Objective,
+        problem: Problem,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self._run = _trace(model, optimizer, objective, problem, augmentation)
         self._steps = FIRST_CALL_STEPS
 
     def call(
-        self, rows: Rows, order: NDArray[np.int64], done: int, batch_size: int, sums: tuple[float, float]
+        self,
+        rows: Rows,
+        epoch: Epoch,
+        done: int,
+        batch_size: int,
+        sums: tuple[float, float],
     ) -> tuple[int, tuple[float, float]]:
-        """Train on some of ``rows``, in ``order``, behind the first ``done``; return how many are done then.
+        """Train on some of ``rows``, behind the first ``done`` of ``epoch``; return how many are done then.
 
         ``sums`` of loss and metric over the rows done are returned with those of this call added. The last
         batch of an epoch is smaller where ``batch_size`` does not divide the rows.
         """
         limit = max(BLOCK_BYTES // (rows.row_bytes * batch_size), 1)
         steps = min(self._steps, limit)
-        chosen = order[done : done + steps * batch_size]
+        chosen = epoch.order[done : done + steps * batch_size]
         started = time.monotonic()
-        loss, metric = self._run(*rows.take(chosen), np.int32(batch_size), *map(np.float64, sums))
+        inputs, targets = rows.take(chosen)
+        if epoch.draws is not None:
+            inputs[_DRAWS] = epoch.draws[chosen]
+        loss, metric = self._run(inputs, targets, np.int32(batch_size), *map(np.float64, sums))
         summed = float(loss), float(metric)
         if time.monotonic() - started < CALL_S / 2 and steps == self._steps:
             self._steps *= 2
         return done + len(chosen), summed
 
 
-def _trace(model: Any, optimizer: Any, objective: Objective, problem: Problem) -> Any:
+def _trace(
+    model: Any, optimizer: Any, objective: Objective, problem: Problem, augmentation: Augmentation | None
+) -> Any:
     import tensorflow as tf
 
     inputs_signature = {
         name: tf.TensorSpec([None, *spec.shape], spec.dtype, name) for name, spec in problem.inputs.items()
     }
+    if augmentation is not None:
+        inputs_signature[_DRAWS] = tf.TensorSpec([None, DRAWS], tf.float32, _DRAWS)
     target = tf.int32 if problem.task == "classification" else tf.float32
     weights = model.trainable_variables
 
@@ -74,8 +102,11 @@ def _trace(model: Any, optimizer: Any, objective: Objective, problem: Problem) -
         def step(i: Any, loss_sum: Any, metric_sum: Any) -> tuple[Any, Any, Any]:
             part = slice(i * batch_size, (i + 1) * batch_size)
             wanted = targets[part]
+            batch = {name: values[part] for name, values in inputs.items()}
+            if augmentation is not None:
+                batch[IMAGE] = augment(batch[IMAGE], batch.pop(_DRAWS), augmentation)
             with tf.GradientTape() as tape:
-                outputs = model({name: values[part] for name, values in inputs.items()}, training=True)
+                outputs = model(batch, training=True)
                 loss, metric = objective.graph(outputs, wanted)
                 total = tf.add_n([loss, *model.losses])
             optimizer.apply(tape.gradient(total, weights), weights)
