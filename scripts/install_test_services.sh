@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install PostgreSQL, Redis and Chromium from the distribution, where that is possible without asking, for the tests that
-# start them privately. Elsewhere those tests are skipped with their reason; with CI=true they fail instead.
+# Install PostgreSQL, Redis, RabbitMQ and Chromium from the distribution, where that is possible without asking, for the
+# tests that start them privately. Elsewhere those tests are skipped with their reason; with CI=true they fail instead.
 set -eu
 
 has_postgresql() {
@@ -10,6 +10,7 @@ has_postgresql() {
 missing=
 has_postgresql || missing="$missing postgresql"
 command -v redis-server >/dev/null || missing="$missing redis-server"
+[ -e /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
 command -v chromium >/dev/null || missing="$missing chromium"
 [ -n "$missing" ] || exit 0
 

@@ -1,11 +1,13 @@
-"""Private servers for tests: PostgreSQL and Redis from the distribution, each in a temporary folder
+"""Private servers for tests: PostgreSQL, Redis and RabbitMQ from the distribution, each in a temporary folder
 of its own and on a free port or a socket, so that nothing that runs on the machine is touched."""
 
 from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -17,6 +19,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from kombu import Connection
 
 START_S = 30.0
 USER = "app"
@@ -81,6 +84,93 @@ def redis_server() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(START_S)
+        shutil.rmtree(root)
+
+
+class RabbitMQ:
+    """A private RabbitMQ that tests may stop, start again on the same port, and freeze."""
+
+    def __init__(self, program: str, root: Path) -> None:
+        self._program, self._root = program, root
+        self._port, self._epmd_port = free_port(), free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self._port}//"
+        (root / ".erlang.cookie").write_text(secrets.token_hex(16))
+        (root / ".erlang.cookie").chmod(0o400)
+        (root / "enabled_plugins").write_text("[].")
+        (root / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{self._port}\nlog.file = false\n")
+        # The registry of Erlang nodes would else be started as a daemon, on the port of the whole machine.
+        epmd = ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]
+        self._epmd = subprocess.Popen(epmd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process: subprocess.Popen[bytes]
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self._root),
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": "headrace@localhost",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": str(self._root / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self._root / "log"),
+            "RABBITMQ_PID_FILE": str(self._root / "pid"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self._root / "enabled_plugins"),
+            "RABBITMQ_CONFIG_FILE": str(self._root / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none",
+        }
+        with open(self._root / "out", "ab") as log:
+            self._process = subprocess.Popen(
+                [self._program], env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        _wait(self._connect, OSError)
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._process.terminate()
+        self._process.wait(START_S)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop it dead for as long as a ``with``; its connections stay open."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it, and what it needed."""
+        self.stop()
+        self._epmd.kill()
+        self._epmd.wait()
+
+    def consumers(self, queue: str) -> int:
+        """Return how many listen to ``queue``."""
+        with Connection(self.url) as connection:
+            return int(connection.default_channel.queue_declare(queue, passive=True).consumer_count)
+
+    def _connect(self) -> None:
+        with Connection(self.url, connect_timeout=2) as connection:
+            connection.connect()
+
+
+@contextmanager
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """Yield a fresh RabbitMQ that runs."""
+    # The script behind Debian's, which would change to another user and look into /etc.
+    program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+    if not program.exists():
+        missing("RabbitMQ")
+        return
+    root = Path(tempfile.mkdtemp(prefix="headrace-rabbitmq-"))
+    server = RabbitMQ(str(program), root)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
         shutil.rmtree(root)
 
 

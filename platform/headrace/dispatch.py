@@ -4,6 +4,10 @@ A ticket says "there is work in this queue" and nothing that matters: the job it
 a ticket may be lost, doubled, late or forged without harm. Tickets are sent after the commit, from a thread
 in the background, so that no request ever waits for the broker; while it is away they are dropped, and idle
 workers find the jobs by looking every second.
+
+Redis, Valkey and RabbitMQ serve alike. Each call to them ends within seconds: the options that bound it bear
+other names for AMQP, and what a transport does not know it ignores. RabbitMQ keeps tickets in memory only and
+confirms each, since a connection that was cut while idle would else swallow the next one in silence.
 """
 
 from __future__ import annotations
@@ -22,6 +26,9 @@ from headrace.db import Database, after_commit
 TASK = "headrace.wake"
 _BROKER_TIMEOUT_S = 2
 _MOST_PENDING = 10_000
+_ONE_RETRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+"""The first try finds out that the connection was cut, the second makes a new one."""
+
 _SINK = "headrace_tickets"
 _log = logging.getLogger(__name__)
 
@@ -51,11 +58,17 @@ def celery_options(broker_url: str) -> dict[str, Any]:
         "task_ignore_result": True,
         "task_serializer": "json",
         "accept_content": ["json"],
+        "task_default_delivery_mode": "transient",
         "broker_connection_timeout": _BROKER_TIMEOUT_S,
         "broker_transport_options": {
             "socket_timeout": _BROKER_TIMEOUT_S,
             "socket_connect_timeout": _BROKER_TIMEOUT_S,
+            "read_timeout": _BROKER_TIMEOUT_S,
+            "write_timeout": _BROKER_TIMEOUT_S,
+            "confirm_publish": True,
         },
+        # Nobody is there to send one while no ticket is sent, and RabbitMQ would cut the connection.
+        "broker_heartbeat": 0,
         "worker_enable_remote_control": False,
     }
 
@@ -95,6 +108,8 @@ class Dispatcher:
         while (pending := self._pending.get()) is not None:
             queue_name, job_id = pending
             try:
-                app.send_task(TASK, args=[queue_name, job_id], queue=celery_queue(queue_name), retry=False)
+                app.send_task(
+                    TASK, args=[queue_name, job_id], queue=celery_queue(queue_name), retry_policy=_ONE_RETRY
+                )
             except Exception as error:  # whatever the broker's client raises: the job is safe in SQL
                 _log.warning("ticket for %s not sent: %s", job_id, error)
