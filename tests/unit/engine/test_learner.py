@@ -198,8 +198,9 @@ def test_every_optimizer_learns(optimizer: Any) -> None:
     assert monitor.curve["val_mae"][-1] == pytest.approx(error, rel=1e-4)
 
 
-def test_a_saved_network_predicts_the_same_bits(tmp_path: Path) -> None:
-    params = CnnParams(epochs=1, filters=[4])
+@pytest.mark.parametrize("options", [{}, {"dense": [4], **REGULARISED}])
+def test_a_saved_network_predicts_the_same_bits(tmp_path: Path, options: dict[str, Any]) -> None:
+    params = CnnParams(epochs=1, filters=[4], **options)
     learner = Cnn(params, IMAGES)
     learner.fit(_rows(tmp_path), None, Monitor())
     for name in ("a", "b"):

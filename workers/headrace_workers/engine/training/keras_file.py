@@ -13,9 +13,20 @@ from headrace_workers.engine import archive
 
 MEMBERS = frozenset({"metadata.json", "config.json", "model.weights.h5"})
 LAYERS = frozenset(
-    {"Functional", "InputLayer", "Rescaling", "Conv2D", "MaxPooling2D", "Flatten", "Dense", "Dropout"}
+    {
+        "Functional",
+        "InputLayer",
+        "Rescaling",
+        "Conv2D",
+        "MaxPooling2D",
+        "Flatten",
+        "Dense",
+        "Dropout",
+        "BatchNormalization",
+        "Activation",
+    }
 )
-OTHERS = frozenset({"DTypePolicy", "GlorotUniform", "Zeros", "L2", "__keras_tensor__"})
+OTHERS = frozenset({"DTypePolicy", "GlorotUniform", "Zeros", "Ones", "L1L2", "__keras_tensor__"})
 
 
 def save(model: Any, path: Path) -> None:
