@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url, text
@@ -129,16 +129,31 @@ def is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-_last_ns = 0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_AHEAD_NS = 10**9
+_last_ns: dict[str, int] = {}
 _id_lock = threading.Lock()
 
 
-def new_id(prefix: str) -> str:
-    """Return a fresh id: opaque, and ordered by time (strictly so within one process)."""
-    global _last_ns
+def new_id(prefix: str, now: datetime | None = None) -> str:
+    """Return a fresh id: opaque, and ordered by time, those of one process and prefix strictly so.
+
+    The time is ``now``, by default this machine's; or less than a second later where ids are made quickly.
+    """
+    ns = time.time_ns() if now is None else _ns(now)
     with _id_lock:
-        _last_ns = max(time.time_ns(), _last_ns + 1)
-        return f"{prefix}_{_last_ns:016x}{secrets.token_hex(5)}"
+        last = _last_ns.get(prefix, 0)
+        ns = _last_ns[prefix] = last + 1 if ns <= last < ns + _MOST_AHEAD_NS else ns
+    return f"{prefix}_{ns:016x}{secrets.token_hex(5)}"
+
+
+def first_id(prefix: str, moment: datetime) -> str:
+    """Return what sorts before every id that `new_id` makes at ``moment`` or later, and after earlier ones."""
+    return f"{prefix}_{min(max(_ns(moment), 0), 2**64 - 1):016x}"
+
+
+def _ns(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def _engine(url: str) -> Engine:

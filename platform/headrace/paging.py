@@ -1,18 +1,26 @@
-"""Keyset pagination: a page costs the same at row one million as at row one."""
+"""Keyset pagination: a page costs the same at row one million as at row one.
+
+What an index finds makes full pages (`newest_first`, `oldest_first`). What none finds is looked for among a
+bounded number of rows a page (`newest_first_sieved`), so that such a page may have few items or none and yet
+a cursor to the next: only a page without a cursor is the last.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import BigInteger, Select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import BigInteger, ColumnElement, Select, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from headrace.db import MAX_INTEGER
 from headrace.errors import Invalid
 
 T = TypeVar("T")
+
+LOOKED_AT = 1_000
+"""So many rows a page of a sieved list looks at."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,13 @@ def newest_first(
     *,
     limit: int,
     cursor: str | None,
+    walked: InstrumentedAttribute[Any] | None = None,
 ) -> Page[T]:
-    """Return the page of ``query`` that comes after ``cursor``, in falling order of the unique ``column``."""
-    if cursor is not None:
-        query = query.where(column < _read_cursor(cursor, column))
-    return _page(session, query.order_by(column.desc()), column, limit)
+    """Return the page of ``query`` that comes after ``cursor``, in falling order of the unique ``column``.
+
+    ``walked`` is the column of another table to which ``query`` joins ``column``, where its index leads.
+    """
+    return _page(session, _falling(query, walked or column, cursor), column, limit)
 
 
 def oldest_first(
@@ -51,8 +61,43 @@ def oldest_first(
     return _page(session, query.order_by(column), column, limit)
 
 
+def newest_first_sieved(
+    session: Session,
+    query: Select[T],
+    column: InstrumentedAttribute[Any],
+    sieve: Callable[[type[T]], Sequence[ColumnElement[bool]]],
+    *,
+    limit: int,
+    cursor: str | None,
+    walked: InstrumentedAttribute[Any] | None = None,
+) -> Page[T]:
+    """Return those of the next `LOOKED_AT` rows of ``query``, of one entity, that meet what ``sieve`` says.
+
+    The order, and ``walked``, as in `newest_first`.
+    """
+    looked_at = _falling(query, walked or column, cursor).limit(LOOKED_AT)
+    entity = query.column_descriptions[0]["entity"]
+    candidate = aliased(entity, looked_at.subquery())
+    met = select(candidate).where(*sieve(candidate)).order_by(getattr(candidate, column.key).desc())
+    page = _cut(session.scalars(met.limit(limit + 1)).all(), column, limit)
+    if page.next_cursor is not None:
+        return page
+    ids = looked_at.with_only_columns(column.label("id")).subquery()
+    looked, last = session.execute(select(func.count(), func.min(ids.c.id))).one()
+    return Page(page.items, str(last) if looked == LOOKED_AT else None)
+
+
+def _falling(query: Select[T], column: InstrumentedAttribute[Any], cursor: str | None) -> Select[T]:
+    if cursor is not None:
+        query = query.where(column < _read_cursor(cursor, column))
+    return query.order_by(column.desc())
+
+
 def _page(session: Session, query: Select[T], column: InstrumentedAttribute[Any], limit: int) -> Page[T]:
-    rows = session.scalars(query.limit(limit + 1)).all()
+    return _cut(session.scalars(query.limit(limit + 1)).all(), column, limit)
+
+
+def _cut(rows: Sequence[T], column: InstrumentedAttribute[Any], limit: int) -> Page[T]:
     more = len(rows) > limit
     return Page(rows[:limit], str(getattr(rows[limit - 1], column.key)) if more else None)
 

@@ -155,7 +155,7 @@ def _ingest(
         types=version.types,
     )
     job = Job(
-        id=new_id("job"),
+        id=new_id("job", now),
         project=project,
         kind="ingest",
         name=f"ingest {name}@{version.version}",

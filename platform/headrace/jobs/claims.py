@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import ColumnElement, String, column, func, literal, or_, select, text, true, values
 from sqlalchemy.orm import Session
 
 from headrace.access.tables import Project
@@ -49,34 +49,47 @@ def claim(
 
 
 def _best(session: Session, queues: Sequence[str], lane: str, now: datetime) -> str | None:
-    running = (
-        select(func.count()).where(Job.project == Project.name, Job.state == State.RUNNING).scalar_subquery()
+    """Each queue of each project offers its best job, found at the head of ``ix_jobs_claim``: jobs of other
+    queues, and ended ones, are never read.
+    """
+    queued, running_now = _is(State.QUEUED), _is(State.RUNNING)
+    running = select(func.count()).where(Job.project == Project.name, running_now).scalar_subquery()
+    able = (
+        select(
+            Project.name.label("project"),
+            (running / Project.weight).label("share"),
+            Project.last_started_at.label("last_started_at"),
+        )
+        .where(or_(Project.max_running.is_(None), running < Project.max_running))
+        .cte("able")
     )
+    served = values(column("queue", String), name="served").data([(queue,) for queue in queues]).cte("served")
     first = (
         select(Job.id)
         .where(
-            Job.project == Project.name,
-            Job.state == State.QUEUED,
+            Job.project == able.c.project,
             Job.lane == lane,
-            Job.queue.in_(queues),
+            Job.queue == served.c.queue,
+            queued,
             Job.available_at <= now,
         )
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)
-        .correlate(Project)
+        .correlate(able, served)
         .scalar_subquery()
     )
-    candidates = select(first.label("id"), Project, running.label("running")).subquery()
+    offered = (
+        select(first.label("id"), able.c.share, able.c.last_started_at).join_from(able, served, true())
+    ).subquery("offered")
     best = (
         select(Job.id)
-        .join(candidates, Job.id == candidates.c.id)
-        .where(or_(candidates.c.max_running.is_(None), candidates.c.running < candidates.c.max_running))
-        .order_by(
-            Job.priority.desc(),
-            candidates.c.running / candidates.c.weight,
-            candidates.c.last_started_at.asc().nulls_first(),
-            Job.id,
-        )
+        .join(offered, Job.id == offered.c.id)
+        .order_by(Job.priority.desc(), offered.c.share, offered.c.last_started_at.asc().nulls_first(), Job.id)
         .limit(1)
     )
     return session.scalar(best)
+
+
+def _is(state: State) -> ColumnElement[bool]:
+    """As a literal: a plan made for any state could not use the index of those in this one."""
+    return Job.state == literal(state.value, literal_execute=True)

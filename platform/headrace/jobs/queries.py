@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Select, and_, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from headrace.db import first_id
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job, JobEvent, JobTag
-from headrace.paging import Page, newest_first, oldest_first
+from headrace.paging import Page, newest_first, newest_first_sieved, oldest_first
+
+_EQUAL = ("model", "dataset", "queue", "kind", "state")
+"""Filters that an index answers, in the order in which they lead: those that leave least first."""
+
+_ID = re.compile("job_[0-9a-f]{26}")
+_SKEW = timedelta(minutes=1)
+"""How far the time in a job's id may be from its ``created_at``."""
 
 LOG_BATCH = 1_000
 MOST_NEWS = 2_000
@@ -19,7 +28,7 @@ MOST_NEWS = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class JobFilter:
-    """Which jobs to list; None means any. ``q`` is found in the name or is an id; ``tag`` is (key, value)."""
+    """Which jobs to list; None means any. ``q`` is the id or found in the name; ``tag`` is (key, value)."""
 
     state: str | None = None
     kind: str | None = None
@@ -35,23 +44,50 @@ class JobFilter:
 def jobs(
     session: Session, project: str, wanted: JobFilter, *, limit: int, cursor: str | None = None
 ) -> Page[Job]:
-    """Return one page of the project's jobs, newest first."""
+    """Return one page of the project's jobs, newest first.
+
+    One filter leads: an index gives its jobs in order. The others are looked for among these, by
+    `headrace.paging.newest_first_sieved`; so is what is found in names. A page costs no more for it.
+    """
     query = select(Job).where(Job.project == project)
-    for column in ("state", "kind", "queue", "model", "dataset"):
-        value = getattr(wanted, column)
-        if value is not None:
-            query = query.where(getattr(Job, column) == value)
-    if wanted.created_after is not None:
-        query = query.where(Job.created_at > wanted.created_after)
-    if wanted.created_before is not None:
-        query = query.where(Job.created_at < wanted.created_before)
-    if wanted.q is not None:
-        query = query.where(Job.name.icontains(wanted.q, autoescape=True) | (Job.id == wanted.q))
+    walked: InstrumentedAttribute[str] = Job.id
+    equal = {name: value for name in _EQUAL if (value := getattr(wanted, name)) is not None}
     if wanted.tag is not None:
         key, value = wanted.tag
-        tagged = select(JobTag.job).where(JobTag.project == project, JobTag.key == key, JobTag.value == value)
-        query = query.where(Job.id.in_(tagged))
-    return newest_first(session, query, Job.id, limit=limit, cursor=cursor)
+        query = select(Job).join(JobTag, JobTag.job == Job.id)
+        query = query.where(JobTag.project == project, JobTag.key == key, JobTag.value == value)
+        walked = JobTag.job
+    elif equal:
+        leading = "state" if wanted.state not in (None, State.SUCCEEDED) else next(iter(equal))
+        query = query.where(getattr(Job, leading) == equal.pop(leading))
+    if wanted.created_after is not None:
+        query = query.where(walked >= first_id("job", _shifted(wanted.created_after, -_SKEW)))
+    if wanted.created_before is not None:
+        query = query.where(walked < first_id("job", _shifted(wanted.created_before, _SKEW)))
+    if wanted.q is not None and _ID.fullmatch(wanted.q):
+        query = query.where(Job.id == wanted.q)
+    if not equal and wanted.created_after is None and wanted.created_before is None and wanted.q is None:
+        return newest_first(session, query, Job.id, walked=walked, limit=limit, cursor=cursor)
+
+    def sieve(job: type[Job]) -> list[ColumnElement[bool]]:
+        met = [getattr(job, name) == value for name, value in equal.items()]
+        if wanted.created_after is not None:
+            met.append(job.created_at > wanted.created_after)
+        if wanted.created_before is not None:
+            met.append(job.created_at < wanted.created_before)
+        if wanted.q is not None:
+            met.append(or_(job.id == wanted.q, job.name.icontains(wanted.q, autoescape=True)))
+        return met
+
+    return newest_first_sieved(session, query, Job.id, sieve, walked=walked, limit=limit, cursor=cursor)
+
+
+def _shifted(moment: datetime, by: timedelta) -> datetime:
+    """Return ``moment`` + ``by``, or the end of time that is in the way."""
+    try:
+        return moment + by
+    except OverflowError:
+        return moment
 
 
 def count(session: Session, project: str, state: State) -> int:
