@@ -20,7 +20,7 @@ from headrace.access import audit, idempotency
 from headrace.config import Settings
 from headrace.db import AWAY, Database, clock
 from headrace.dispatch import dispatching_database
-from headrace.jobs import retention, service, transitions, workers
+from headrace.jobs import dependencies, retention, transitions, workers
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
 from headrace.schedules import service as schedules
@@ -51,11 +51,11 @@ def tick(
         transitions.lose(session, job, now=moment, backoff=backoff)
 
     def advance(session: Session, job: Job) -> None:
-        service.advance_waiting(session, job, moment)
+        dependencies.advance(session, job, moment)
 
     _each(db, take_back, Job.state == State.RUNNING, Job.lease_expires_at < now)
     # Again while one has moved: the next in its chain may follow.
-    while _each(db, advance, Job.state == State.WAITING, pick=service.unblocked):
+    while _each(db, advance, Job.state == State.WAITING, pick=dependencies.unblocked):
         pass
     _fire(db, now)
     with db.transaction() as session:

@@ -89,6 +89,19 @@ def test_a_job_that_depends_on_another_waits(api: Api) -> None:
     assert (answer.json["state"], answer.json["depends_on"]) == ("waiting", [first])
 
 
+def test_a_spec_takes_a_value_from_a_job_that_it_depends_on(api: Api, problem: Problem) -> None:
+    api.ready_dataset()
+    first = api.submit().json["id"]
+    taken = {"$result": first, "path": "version"}
+    body = {"kind": "evaluate", "spec": {"model": taken, "dataset": "iris"}}
+    answer = api.post("jobs", json=body | {"depends_on": [first]})
+    assert answer.status_code == 202
+    assert (answer.json["state"], answer.json["spec"]["model"]) == ("waiting", taken)
+    problem(api.post("jobs", json=body), 422, "spec", "model", "$result")
+    body["spec"] |= {"model": {"$result": first, "path": "rows"}}
+    problem(api.post("jobs", json=body | {"depends_on": [first]}), 422, "spec", "model")
+
+
 def test_what_a_running_job_says(api: Api) -> None:
     api.ready_dataset()
     job = api.submit().json["id"]

@@ -45,6 +45,13 @@ def wait_options(command: F) -> F:
 @click.option("--max-attempts", type=click.IntRange(min=1), help="Failures after which it has failed.")
 @click.option("--timeout-s", type=click.IntRange(min=1), help="Longest run of one attempt, in seconds.")
 @click.option("--depends-on", multiple=True, metavar="JOB", help="Job that must succeed before.")
+@click.option(
+    "--result",
+    "results",
+    multiple=True,
+    metavar="PATH=JOB[.PATH]",
+    help="Field that takes its value from the result of a job, on which this one then depends.",
+)
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Tag to find it by.")
 @click.option("--idempotency-key", help="The same key again gives the first answer again.")
 @wait_options
@@ -63,6 +70,7 @@ def submit(
     max_attempts: int | None,
     timeout_s: int | None,
     depends_on: tuple[str, ...],
+    results: tuple[str, ...],
     tags: tuple[str, ...],
     idempotency_key: str | None,
     wait: bool,
@@ -77,6 +85,7 @@ def submit(
     headrace submit examples/specs/train_digits.json --follow
     headrace submit train --model digits --dataset digits --algorithm cnn --target label --param epochs=5
     headrace submit predict --model digits@1 --dataset digits --set format=csv --set keep='["label"]'
+    headrace submit evaluate --result model=job_… --dataset digits   (the version that the job makes)
 
     Values are JSON where they can be read as such, else text. Options change what the file says.
     """
@@ -88,6 +97,10 @@ def submit(
         _put(body["spec"], path.split("."), value)
     _merge(body, name=name, priority=priority, queue=queue, max_attempts=max_attempts, timeout_s=timeout_s)
     _merge(body, depends_on=list(depends_on) or None)
+    for path, value in _pairs("--result", results):
+        job, _, taken = str(value).partition(".")
+        _put(body["spec"], path.split("."), {"$result": job} | ({"path": taken} if taken else {}))
+        body["depends_on"] = list(dict.fromkeys([*body.get("depends_on", []), job]))
     for key, value in _pairs("--tag", tags):
         _put(body, ["tags", key], value if isinstance(value, str) else json.dumps(value))
     with connect(**server) as client:

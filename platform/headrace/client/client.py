@@ -183,7 +183,11 @@ class Client(ScheduleCalls, TeamCalls):
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
-        """Submit a job and return it. What is None is left to the server's defaults."""
+        """Submit a job and return it. What is None is left to the server's defaults.
+
+        A value of ``spec`` may come from a job in ``depends_on``: ``{"$result": "job_…", "path": "rows"}``;
+        ``{"model": {"$result": "job_…"}}`` is the version that a train job makes.
+        """
         fields = {
             "name": name,
             "priority": priority,

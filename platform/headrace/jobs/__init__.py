@@ -40,6 +40,9 @@ if the worker is lost instead the job ends cancelled.
 **Order of claims**: priority, then the project with the fewest running jobs ÷ weight, then the project that
 started one least recently, then age. Claims are serialised, so quotas are exact.
 
+**Dependencies.** A job waits for those that it depends on, may take values from their results, and is
+checked in full and pinned when they have ended (`headrace.jobs.dependencies`).
+
 **Checkpoints.** What an attempt of a job can be resumed from is attached to the job, fenced like all that a
 worker writes (`headrace.jobs.checkpoints`): the newest two, since one may prove damaged. Success releases
 them; a failed or cancelled job keeps them for a retry that resumes.

@@ -123,7 +123,17 @@ class JobRequest(Spec):
     """The body of a submission. ``spec`` is checked by its kind."""
 
     kind: Literal["train", "evaluate", "predict", "reproduce"]
-    spec: dict[str, Any]
+    spec: Annotated[
+        dict[str, Any],
+        Field(
+            description=(
+                'A value may be taken from the result of a job in `depends_on`: {"$result": "job_…", '
+                '"path": "metrics.accuracy"}. For `model`, `base` or `dataset` the path "version", or none, '
+                "gives the ref to the version that the job made, such as digits@3. It is put in, and the "
+                "spec checked in full, when the dependencies have ended."
+            )
+        ),
+    ]
     name: Annotated[str, Field(max_length=200)] = ""
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     queue: Name = "default"

@@ -49,9 +49,13 @@ def test_the_trace_of_the_request_reaches_the_log_of_the_worker_and_the_task(rea
 
 def test_a_job_that_depends_on_another_sees_what_it_made(ready: Deployment) -> None:
     trained = ready.train({"seconds": 0.2})
-    dependent = ready.submit("predict", {"model": ready.model, "dataset": "table"}, depends_on=[trained.id])
-    assert dependent.state == "waiting"
-    assert ready.succeeded(dependent).spec["model"] == f"{ready.model}@1"
+    named, taken = (
+        ready.submit("predict", {"model": model, "dataset": "table"}, depends_on=[trained.id])
+        for model in (ready.model, {"$result": trained.id, "path": "version"})
+    )
+    for dependent in (named, taken):
+        assert dependent.state == "waiting"
+        assert ready.succeeded(dependent).spec["model"] == f"{ready.model}@1"
 
 
 @pytest.mark.parametrize("victim", ["job process", "fork server", "supervisor"])

@@ -187,6 +187,23 @@ def test_submitting_puts_options_where_the_api_wants_them(run: Run, fake: Fake) 
     ]
 
 
+def test_a_field_takes_its_value_from_the_result_of_another_job(run: Run, fake: Fake) -> None:
+    fake.answers["POST", "/api/v1/jobs"] = (202, JOB)
+    options = "--result model=job_0 --result params.l2=job_2.metrics.loss --depends-on job_2 --dataset d"
+    assert run("submit", "evaluate", *options.split()).exception is None
+    assert fake.bodies == [
+        {
+            "kind": "evaluate",
+            "spec": {
+                "model": {"$result": "job_0"},
+                "dataset": "d",
+                "params": {"l2": {"$result": "job_2", "path": "metrics.loss"}},
+            },
+            "depends_on": ["job_2", "job_0"],
+        }
+    ]
+
+
 def test_a_file_or_standard_input_is_the_body_and_options_change_it(
     run: Run, fake: Fake, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 ``Spec`` is the model of the user's JSON. ``resolve(session, project, spec)`` checks it in full against the
 database and returns a `Resolved`: defaults filled in, refs pinned. ``prepare(session, job)`` returns what
 the job process is given. ``commit(session, job, done, files, now)`` makes the effects, in the transaction
-that ends the job, and returns the job's result.
+that ends the job, and returns the job's result, whose entries ``RESULT`` names.
 
 `ingest` is submitted by an upload only, so users cannot ask for it.
 """
@@ -55,6 +55,7 @@ class Kind(Protocol):
 
     Spec: type[Spec]
     LANE: Lane
+    RESULT: tuple[str, ...]
 
     def resolve(self, session: Session, project: str, spec: Any) -> Resolved:
         """Return ``spec`` checked and pinned. Raises `Invalid`, each ``loc`` beginning with "spec"."""

@@ -18,6 +18,7 @@ from headrace.specs.task import Done
 
 Spec = EvaluateSpec
 LANE: Lane = "heavy"
+RESULT = ("metrics",)
 
 
 def resolve(session: Session, project: str, spec: EvaluateSpec) -> Resolved:

@@ -19,6 +19,7 @@ from headrace.specs.task import Done
 
 Spec = IngestSpec
 LANE: Lane = "light"
+RESULT = ("dataset", "version", "rows")
 
 
 def resolve(session: Session, project: str, spec: IngestSpec) -> Resolved:

@@ -24,6 +24,7 @@ from headrace.specs.task import Done
 
 Spec = PredictSpec
 LANE: Lane = "heavy"
+RESULT = ("rows", "format", "digest", "size_bytes")
 
 
 def resolve(session: Session, project: str, spec: PredictSpec) -> Resolved:

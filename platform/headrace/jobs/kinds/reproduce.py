@@ -24,6 +24,14 @@ from headrace.specs.task import Done
 
 Spec = ReproduceSpec
 LANE: Lane = "heavy"
+RESULT = (
+    "identical",
+    "weights_digest",
+    "expected_weights_digest",
+    "differences",
+    "arrays",
+    "differing_arrays",
+)
 
 
 def resolve(session: Session, project: str, spec: ReproduceSpec) -> Resolved:
@@ -55,17 +63,7 @@ def commit(
     """Keep the verdict with the version."""
     spec = ReproduceSpec.model_validate(job.spec)
     _, version = registry.resolve(session, job.project, spec.model, "spec", "model")
-    verdict = {
-        name: done.result[name]
-        for name in (
-            "identical",
-            "weights_digest",
-            "expected_weights_digest",
-            "differences",
-            "arrays",
-            "differing_arrays",
-        )
-    }
+    verdict = {name: done.result[name] for name in RESULT}
     registry.record_reproduction(session, version, verdict, job=job, now=now)
     return verdict
 
