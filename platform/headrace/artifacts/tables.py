@@ -1,10 +1,10 @@
-"""Which row needs which bytes."""
+"""Which row needs which bytes, and which bytes nothing needs."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from headrace.db import Base
@@ -28,3 +28,22 @@ class Artifact(Base):
     digest: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
+
+
+class Unneeded(Base):
+    """Bytes that nothing needed at ``since``; `headrace.artifacts.collector` removes them in time.
+
+    From ``deleting_at`` on, the process that drew ``deleter`` may be deleting them: nobody may come to need
+    them until this row is gone.
+    """
+
+    __tablename__ = "unneeded"
+    __table_args__ = (
+        CheckConstraint("(deleter IS NULL) = (deleting_at IS NULL)", name="deleting"),
+        Index("ix_unneeded_since", "since"),
+    )
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime]
+    deleting_at: Mapped[datetime | None]
+    deleter: Mapped[str | None]
