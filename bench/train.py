@@ -1,9 +1,11 @@
 """The reference network on MNIST, as a plain Keras script in a process of its own and as a Headrace job.
 
-Usage: `python bench/train.py [--rows 5000 60000] [--rounds 3]`. Script and job take turns in one run.
+Usage: `python bench/train.py [--rows 5000 60000] [--rounds 3] [--no-loops]`. Script and job take turns in one
+run.
 The script's time is that of its whole process: imports, 5 epochs, evaluation. The job's is what a user waits,
 from submission to the final state as the client sees it: training, evaluation, packaging, registration; the
-upload is done before, and the fork servers are warm. Exits 1 when a claim does not hold.
+upload is done before, and the fork servers are warm. Then the training loop alone, see `bench.loops`. Exits 1
+when a claim does not hold.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.data import Mnist, mnist
 from bench.deployment import headrace_up, succeed, upload, warm_up
+from bench.loops import compare_loops
 from rich.console import Console
 from rich.table import Table
 
@@ -119,6 +122,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", choices=LARGEST_RATIO, default=list(LARGEST_RATIO))
     parser.add_argument("--rounds", type=int, help="default: 3 of 5,000 rows, 1 of 60,000")
+    parser.add_argument("--loops", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     table = Table(title="The reference network trained by a plain script and by a job")
     for column in ("rows", "round", "script s", "job s", "job ÷ script", "script accuracy", "job accuracy"):
@@ -130,6 +134,8 @@ def main() -> int:
             data = mnist(rows, TEST_ROWS[rows])
             missed += compare(client, data, arguments.rounds or ROUNDS[rows], table)
     Console().print(table)
+    if arguments.loops:
+        missed += compare_loops(mnist(60_000, TEST_ROWS[60_000]), arguments.rounds or 3)
     for claim in missed:
         print(f"not met: {claim}", file=sys.stderr)
     return 1 if missed else 0
