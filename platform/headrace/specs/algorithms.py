@@ -34,6 +34,10 @@ class Algorithm(BaseModel):
     ``features`` and ``targets`` are the column types that it takes; ``targets`` maps each task to them.
     ``code`` is ``"module:Class"``, a `headrace_workers.engine.algorithms.base.Learner`.
     ``runtime`` says which fork server its jobs need. ``source`` is the paper or page that defines it.
+
+    What the conformance suite, `headrace_workers.testing`, holds it to: ``random``, whether the seed changes
+    what is learned; ``streams``, whether training rows need not fit in memory; ``trial``, the params, where
+    not the defaults, under which a few hundred rows are enough to learn from.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, extra="forbid")
@@ -48,6 +52,9 @@ class Algorithm(BaseModel):
     code: str
     runtime: Literal["tensorflow", "plain"] = "tensorflow"
     single_feature: bool = False
+    random: bool = True
+    streams: bool = False
+    trial: dict[str, Any] = {}
 
     def check_params(self, params: dict[str, Any], *loc: str | int) -> dict[str, Any]:
         """Return ``params`` with every default filled in. Raises `Invalid`, each field under ``loc``."""

@@ -126,4 +126,5 @@ ALGORITHM = Algorithm(
     params=RandomForestParams,
     code="headrace_workers.engine.algorithms.random_forest:RandomForest",
     runtime="plain",
+    trial={"trees": 20},
 )

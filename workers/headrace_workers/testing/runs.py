@@ -1,0 +1,86 @@
+"""Trials as tasks of the engine, run as a job process would run them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel
+
+from headrace.specs.algorithms import Algorithm
+from headrace.specs.base import Column
+from headrace.specs.jobs import PredictSpec, TrainSpec
+from headrace.specs.task import TASK_FILE, Done, Failed, Task
+from headrace_workers.engine import main
+from headrace_workers.testing.trials import TARGET, Trial
+
+DATA_FILE = "data.parquet"
+
+
+def train_task(folder: Path, algorithm: Algorithm, trial: Trial, *, seed: int = 0) -> Task:
+    """Write the data of ``trial`` into the new folder and return the task of training on it."""
+    folder.mkdir(parents=True)
+    columns = _write_data(folder, trial, trial.table.column_names)
+    spec = TrainSpec.model_validate(
+        {
+            "model": "trial",
+            "dataset": "trial@1",
+            "algorithm": algorithm.name,
+            "params": algorithm.check_params(dict(trial.params)),
+            "target": TARGET,
+            "task": trial.task,
+            "features": list(trial.features),
+            "split": dict(trial.split),
+            "seed": seed,
+            "threads": 1,
+        }
+    )
+    return Task(
+        job="job_trial",
+        kind="train",
+        attempt=1,
+        spec=spec.model_dump(mode="json"),
+        inputs={"data": DATA_FILE},
+        columns=columns,
+        code=algorithm.code,
+    )
+
+
+def predict_task(folder: Path, trial: Trial, package: Path) -> Task:
+    """Write the features of ``trial`` into the new folder and return the task of predicting its rows."""
+    folder.mkdir(parents=True)
+    columns = _write_data(folder, trial, trial.features)
+    spec = PredictSpec.model_validate({"model": "trial@1", "dataset": "trial@1", "max_bad": 1.0})
+    return Task(
+        job="job_trial",
+        kind="predict",
+        attempt=1,
+        spec=spec.model_dump(mode="json"),
+        inputs={"data": DATA_FILE, "package": str(package)},
+        columns=columns,
+    )
+
+
+def run(folder: Path, task: Task, send: Callable[[BaseModel], None] | None = None) -> Done | Failed:
+    """Run ``task`` in ``folder`` and return its last message; the others go to ``send``."""
+    (folder / TASK_FILE).write_text(task.model_dump_json())
+    ends: list[Any] = []
+
+    def take(message: BaseModel) -> None:
+        if isinstance(message, Done | Failed):
+            ends.append(message)
+        elif send is not None:
+            send(message)
+
+    main.run(folder, take)
+    (end,) = ends
+    assert isinstance(end, Done | Failed)
+    return end
+
+
+def _write_data(folder: Path, trial: Trial, names: list[str] | tuple[str, ...]) -> list[Column]:
+    table = trial.table.select(list(names))
+    pq.write_table(table, folder / DATA_FILE)
+    return [Column(name=name, type=trial.types[name], nullable=table[name].null_count > 0) for name in names]
