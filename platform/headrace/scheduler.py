@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from headrace import pulse
 from headrace.access import audit, idempotency
 from headrace.config import Settings
 from headrace.db import AWAY, Database, clock
@@ -72,6 +73,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     backoff = transitions.Backoff(base_s=settings.backoff_base_s, max_s=settings.backoff_max_s)
     kept_for = timedelta(days=settings.keep_events_days) if settings.keep_events_days else None
     while not stop.wait(settings.tick_s):
+        pulse.beat(settings, "scheduler")
         try:
             tick(db, backoff=backoff, kept_for=kept_for)
         except AWAY as error:

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 
 from sqlalchemy.orm import Session
 
+from headrace import pulse
 from headrace.artifacts.store import open_store
 from headrace.config import Settings
 from headrace.db import AWAY, clock
@@ -147,6 +148,7 @@ class Supervisor:
             started_at = clock(session)
         while not self._stop.is_set():
             if all(server.ready(_READY_PATIENCE_S) for server in site.servers.values()):
+                pulse.beat(self.settings, "worker")
                 self._say(
                     site,
                     lambda session: workers.seen(

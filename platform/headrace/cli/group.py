@@ -46,6 +46,7 @@ COMMANDS = {
     "workers": Entry(_CLI + "team:workers", "List workers."),
     "queues": Entry(_CLI + "team:queues", "List queues and what waits in them."),
     "audit": Entry(_CLI + "team:audit", "List who did what, or verify that record."),
+    "health": Entry(_CLI + "health:health", "Say whether a part of this machine is alive."),
     "doctor": Entry(_CLI + "doctor:doctor", "Say what is wrong with this installation."),
     "db": Entry(_CLI + "admin:db", "Manage the database's schema."),
     "config": Entry(_CLI + "admin:config", "Show every setting and where it comes from."),
