@@ -65,7 +65,7 @@ class Settings(BaseModel):
     runtime: Annotated[Path, Field(description="Folder of sockets; its path must be short")]
     database_url: Annotated[Url, Field(description="SQL database: sqlite:///… or postgresql://…")]
     broker_url: Annotated[Url, Field(description="Celery broker; by default the one that `up` embeds")]
-    artifacts_url: Annotated[Url, Field(description="Artifact store: file:///folder")]
+    artifacts_url: Annotated[Url, Field(description="Artifact store: file:///folder or s3://bucket/prefix")]
     host: Annotated[str, Field(min_length=1, description="Address that the web server binds")] = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535, description="Port that the web server binds")] = 8700
     allowed_hosts: Annotated[
@@ -113,6 +113,12 @@ class Settings(BaseModel):
             description="Days that progress and logs of ended jobs are kept; curves stay; 0 keeps all",
         ),
     ] = 90
+    collect_after_s: Annotated[
+        Seconds, Field(description="Bytes that nothing has needed for so long are removed from the store")
+    ] = 3600.0
+    collect_every_s: Annotated[
+        Seconds, Field(description="How often the scheduler walks the store for bytes that nothing needs")
+    ] = 300.0
     rate_per_s: Annotated[
         float,
         Field(

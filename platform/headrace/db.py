@@ -84,10 +84,11 @@ class Database:
     """A database and the ways into it. Thread-safe; make one per process, after any fork."""
 
     def __init__(self, url: str, info: dict[str, Any] | None = None) -> None:
-        """Open the database at ``url``; ``info`` is what every session's ``info`` starts with."""
+        """Open the database at ``url``; the ``info`` of every session that may write starts with ``info``."""
         self.url = make_url(url)
+        self.info = {} if info is None else info
         self.engine = _engine(url)
-        self._write = sessionmaker(self.engine, expire_on_commit=False, info=info or {})
+        self._write = sessionmaker(self.engine, expire_on_commit=False, info=self.info)
         self._read = sessionmaker(_reader(self.engine), expire_on_commit=False, autoflush=False)
 
     @contextmanager
@@ -148,7 +149,7 @@ def new_id(prefix: str, now: datetime | None = None) -> str:
 
 
 def first_id(prefix: str, moment: datetime) -> str:
-    """Return what sorts before every id that `new_id` makes at ``moment`` or later, and after earlier ones."""
+    """Return what sorts before every id that `new_id` makes from ``moment`` on, and after all before."""
     return f"{prefix}_{min(max(_ns(moment), 0), 2**64 - 1):016x}"
 
 

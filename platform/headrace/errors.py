@@ -82,6 +82,18 @@ class Unavailable(HeadraceError):
     """The service cannot do this now; try again."""
 
 
+class StorageFailed(Unavailable):
+    """The artifact store cannot be read or written now; try again."""
+
+
+class StorageFull(StorageFailed):
+    """The artifact store has no room left."""
+
+
+class Collected(StorageFailed):
+    """These bytes were just removed, since nothing needed them; store them again."""
+
+
 class Invalid(HeadraceError):
     """Some fields of the request are wrong."""
 

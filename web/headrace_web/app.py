@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from flask import Flask, Response, g, request
 
 from headrace import origin
+from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import open_store
 from headrace.config import Settings
 from headrace.dispatch import dispatching_database
@@ -45,11 +46,13 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -
     """
     app = Flask("headrace_web", template_folder="dashboard/templates", static_folder="dashboard/static")
     database, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
+    store = open_store(settings.artifacts_url)
+    artifacts.guard(database, store)
     app.extensions["headrace"] = Parts(
         settings=settings,
         database=database,
         dispatcher=dispatcher,
-        store=open_store(settings.artifacts_url),
+        store=store,
         clock=clock,
         rates=RateLimit(settings.rate_per_s),
         instruments=Instruments(),

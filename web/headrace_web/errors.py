@@ -51,6 +51,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     e.TooLarge: Problem("too-large", 413, "The body is too large"),
     e.Unsupported: Problem("unsupported-media-type", 415, "This content type is not accepted here"),
     e.Limited: Problem("limited", 429, "A limit is reached"),
+    e.StorageFull: Problem("insufficient-storage", 507, "The artifact store has no room left"),
     e.Unavailable: Problem("unavailable", 503, "The service cannot do this now"),
     Exception: Problem("internal", 500, "Something went wrong on the server"),
 }

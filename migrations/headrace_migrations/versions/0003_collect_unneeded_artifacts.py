@@ -1,6 +1,6 @@
 """Remember which artifacts nothing needs, so that they can be removed after a while
 
-Revision:
+Revision: 0003
 """
 
 import sqlalchemy as sa

@@ -25,7 +25,7 @@ from headrace.artifacts.store import (
     put_file,
     read_verified,
 )
-from headrace.errors import ArtifactCorrupt, ArtifactMissing
+from headrace.errors import ArtifactCorrupt, ArtifactMissing, Invalid, StorageFull
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def _full_disk(at_bytes: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("content", [b"x" * 5000, b"x" * CHUNK_BYTES])
 def test_a_full_disk_leaves_nothing(store: LocalStore, content: bytes) -> None:
-    with _full_disk(4096), pytest.raises(OSError, match="File too large"):
+    with _full_disk(4096), pytest.raises(StorageFull, match="File too large"):
         _put(store, content)
     assert _staged(store) == []
     assert list(store.digests()) == []
@@ -163,7 +163,7 @@ def test_a_full_disk_leaves_nothing(store: LocalStore, content: bytes) -> None:
 DIE = """
 import os, sys
 from pathlib import Path
-from headrace.artifacts import store as module
+from headrace.artifacts import local as module
 def die(*args, **options): os._exit(9)
 where = sys.argv[2]
 if where == "before the rename": Path.rename = die
@@ -211,6 +211,6 @@ def test_a_store_is_opened_by_url(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}/with%20space")
     assert isinstance(store, LocalStore)
     assert store.root == tmp_path / "with space"
-    for url in ["s3://bucket", "/folder", ""]:
-        with pytest.raises(ValueError, match="HEADRACE_ARTIFACTS_URL"):
+    for url in ["s3://", "s3://key:secret@bucket", "memory://x", "gs://bucket", "file://host/folder", "/folder", ""]:
+        with pytest.raises(Invalid, match="HEADRACE_ARTIFACTS_URL"):
             open_store(url)
