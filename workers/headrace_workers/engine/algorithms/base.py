@@ -28,16 +28,35 @@ class TensorSpec(NamedTuple):
 
 
 @dataclass(frozen=True)
+class TextEncoding:
+    """How a learner wants text to be encoded: as a row of token numbers, the frequent tokens first.
+
+    ``vocabulary``: how many numbers there are at most, those of padding (0) and of unknown tokens (1)
+    included; a token that training rows hold less than ``min_count`` times is unknown. ``length``: the tokens
+    of a row, None to decide from training rows (``max_length`` at most). ``ngrams``: runs of up to so many
+    tokens are tokens too. ``padding``: the side on which short texts are filled up.
+    """
+
+    vocabulary: int
+    length: int | None = None
+    max_length: int = 256
+    min_count: int = 2
+    ngrams: int = 1
+    padding: Literal["left", "right"] = "left"
+
+
+@dataclass(frozen=True)
 class Encoding:
     """How a learner wants columns to be encoded.
 
     ``categories``: one column of 0 and 1 per level, or one column of level numbers. ``image_size`` (height,
-    width) and ``channels``: None to decide from training rows.
+    width) and ``channels``: None to decide from training rows. ``text``: None when it takes none.
     """
 
     categories: Literal["one_hot", "codes"] = "one_hot"
     image_size: tuple[int, int] | None = None
     channels: int | None = None
+    text: TextEncoding | None = None
 
 
 @dataclass(frozen=True)

@@ -24,14 +24,16 @@ from headrace_workers.engine.data.encoders import (
 )
 from headrace_workers.engine.data.images import ImageEncoder, ImageFitting
 from headrace_workers.engine.data.reader import BATCH_ROWS
+from headrace_workers.engine.data.text import TextEncoder, TextFitting
 
-TABLE, IMAGE = "table", "image"
-"""The inputs that columns become: all numbers of a row in one vector, and an image."""
+TABLE, IMAGE, TEXT = "table", "image", "text"
+"""The inputs that columns become: all numbers of a row in one vector, an image, and a text's tokens."""
 
 BATCH_BYTES = 32 * 1024**2
 
 AnyEncoder = Annotated[
-    NumberEncoder | CategoryEncoder | TimestampEncoder | ImageEncoder, Field(discriminator="kind")
+    NumberEncoder | CategoryEncoder | TimestampEncoder | ImageEncoder | TextEncoder,
+    Field(discriminator="kind"),
 ]
 
 
@@ -63,6 +65,8 @@ class Preprocessing(BaseModel):
         for encoder in self.encoders:
             if isinstance(encoder, ImageEncoder):
                 specs[IMAGE] = TensorSpec(encoder.shape, "uint8")
+            elif isinstance(encoder, TextEncoder):
+                specs[TEXT] = TensorSpec(encoder.shape, "int32")
             else:
                 width += encoder.width
                 specs[TABLE] = TensorSpec((width,), "float32")
@@ -101,6 +105,8 @@ class Preprocessing(BaseModel):
             values = _whole(batch.column(encoder.column))
             if isinstance(encoder, ImageEncoder):
                 inputs[IMAGE], problems = encoder.encode(values)
+            elif isinstance(encoder, TextEncoder):
+                inputs[TEXT] = encoder.encode(values)
             else:
                 encoder.encode(values, table[:, start : start + encoder.width])
                 start += encoder.width
@@ -135,6 +141,8 @@ def _fitting(name: str, type: ColumnType, encoding: Encoding) -> Any:
         return TimestampFitting(name, type)
     if type == "image":
         return ImageFitting(name, encoding.image_size, encoding.channels)
+    if type == "text" and encoding.text is not None:
+        return TextFitting(name, encoding.text)
     raise BadSpec(f"features: column {name!r} is {type}, which this algorithm does not take.")
 
 
@@ -148,6 +156,7 @@ def _fits(found: pa.DataType, wanted: ColumnType) -> bool:
         "timestamp": pa.types.is_timestamp,
         "image": lambda t: pa.types.is_binary(t) or pa.types.is_large_binary(t),
         "category": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
+        "text": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
     }
     return tests[wanted](found)
 

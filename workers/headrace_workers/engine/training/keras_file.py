@@ -24,9 +24,25 @@ LAYERS = frozenset(
         "Dropout",
         "BatchNormalization",
         "Activation",
+        "Add",
+        "Bidirectional",
+        "Concatenate",
+        "Conv1D",
+        "EinsumDense",
+        "Embedding",
+        "GRU",
+        "GlobalAveragePooling1D",
+        "GlobalMaxPooling1D",
+        "LSTM",
+        "LayerNormalization",
+        "MultiHeadAttention",
     }
 )
-OTHERS = frozenset({"DTypePolicy", "GlorotUniform", "Zeros", "Ones", "L1L2", "__keras_tensor__"})
+INITIALIZERS = frozenset({"GlorotUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "Zeros"})
+MASKS = frozenset({"NotEqual"})
+"""What Keras notes of how padding is masked."""
+
+OTHERS = INITIALIZERS | MASKS | {"DTypePolicy", "L1L2", "__keras_tensor__"}
 
 
 def save(model: Any, path: Path) -> None:
@@ -36,12 +52,14 @@ def save(model: Any, path: Path) -> None:
     with zipfile.ZipFile(draft) as source:
         members = {name: source.read(name) for name in source.namelist()}
     draft.unlink()
-    # Two equal models differ in the time, and in the memory addresses by which layers share objects.
+    # Two equal models differ in the time, in the memory addresses by which layers share objects, and in the
+    # names of masks, which count up over the life of a process.
     metadata = json.loads(members["metadata.json"])
     del metadata["date_saved"]
     members["metadata.json"] = json.dumps(metadata, sort_keys=True).encode()
     config = json.loads(members["config.json"])
     _renumber(config, {})
+    _rename(config, _names_of_masks(config))
     members["config.json"] = json.dumps(config).encode()
     archive.write(path, members)
 
@@ -91,3 +109,18 @@ def _renumber(config: Any, numbers: dict[int, int]) -> None:
     elif isinstance(config, list):
         for value in config:
             _renumber(value, numbers)
+
+
+def _names_of_masks(config: dict[str, Any]) -> dict[str, str]:
+    masks = [node["name"] for node in config["config"]["layers"] if node["class_name"] in MASKS]
+    return {name: f"mask_{number}" for number, name in enumerate(masks, 1)}
+
+
+def _rename(config: Any, names: dict[str, str]) -> None:
+    if isinstance(config, dict):
+        if config.get("name") in names:
+            config["name"] = names[config["name"]]
+        if "keras_history" in config:
+            config["keras_history"][0] = names.get(config["keras_history"][0], config["keras_history"][0])
+    for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
+        _rename(value, names)

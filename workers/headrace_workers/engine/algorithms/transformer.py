@@ -1,0 +1,79 @@
+"""A small transformer encoder for text."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from headrace.specs.algorithms import Algorithm
+from headrace_workers.engine.algorithms.params import Dropout
+from headrace_workers.engine.algorithms.text_params import TextNetwork, TextParams
+
+
+class TransformerParams(TextParams):
+    """Params of `transformer`."""
+
+    dropout: Dropout = 0.3
+    units: Annotated[int, Field(ge=1, le=4096, description="Values of a token between blocks.")] = 64
+    blocks: Annotated[int, Field(ge=1, le=24, description="Blocks of attention and dense layers.")] = 1
+    heads: Annotated[int, Field(ge=1, le=64, description="Heads of each attention.")] = 4
+    dense: Annotated[int, Field(ge=1, le=65_536, description="Units of each block's dense layer.")] = 128
+
+
+class Transformer(TextNetwork):
+    """Blocks normalised at their beginnings (Xiong et al. 2020), then the mean over tokens.
+
+    Training without a warm-up of the learning rate needs the normalisation there.
+    """
+
+    params_class = TransformerParams
+    params: TransformerParams
+
+    def build(self, inputs: dict[str, Any]) -> Any:
+        """Return the mean over tokens of the last block."""
+        from keras import initializers, layers, ops
+
+        p = self.params
+        small = initializers.RandomNormal(stddev=0.02)
+        # Handed on by hand: not every layer below would.
+        mask = ops.not_equal(inputs["text"], 0)
+        x = layers.Embedding(p.vocabulary, p.embedding, name="embedding")(inputs["text"])
+        # The bias is one value for each place in the text and each unit: the embedding of positions.
+        x = layers.EinsumDense(
+            "btc,cd->btd", (x.shape[1], p.units), bias_axes="td", bias_initializer=small, name="position"
+        )(x)
+        for i in range(1, p.blocks + 1):
+            x = self._block(x, mask, i)
+        x = layers.LayerNormalization(name="norm")(x)
+        x = layers.GlobalAveragePooling1D(name="mean")(x, mask=mask)
+        return layers.Dropout(p.dropout, name="dropout")(x) if p.dropout else x
+
+    def _block(self, x: Any, mask: Any, i: int) -> Any:
+        from keras import layers
+
+        p = self.params
+        y = layers.LayerNormalization(name=f"norm_{i}_attention")(x)
+        y = layers.MultiHeadAttention(
+            p.heads, max(p.units // p.heads, 1), dropout=p.dropout, name=f"attention_{i}", **self.kernel()
+        )(y, y, value_mask=mask)
+        x = layers.Add(name=f"add_{i}_attention")([x, y])
+        y = layers.LayerNormalization(name=f"norm_{i}_dense")(x)
+        y = layers.Dense(p.dense, activation="gelu", name=f"dense_{i}", **self.kernel())(y)
+        y = layers.Dense(p.units, name=f"dense_{i}_out", **self.kernel())(y)
+        if p.dropout:
+            y = layers.Dropout(p.dropout, name=f"dropout_{i}")(y)
+        return layers.Add(name=f"add_{i}_dense")([x, y])
+
+
+ALGORITHM = Algorithm(
+    name="transformer",
+    title="Transformer encoder",
+    summary="One column of text to classes, by attention; rows need not fit in memory.",
+    source="Vaswani et al. 2017, Attention is all you need",
+    tasks=("classification",),
+    features=("text",),
+    params=TransformerParams,
+    code="headrace_workers.engine.algorithms.transformer:Transformer",
+    single_feature=True,
+)
