@@ -42,7 +42,7 @@ def free_port() -> int:
 @contextmanager
 def postgresql() -> Iterator[str]:
     """Yield the URL of a fresh server's database ``postgres``. It runs as another user where we are root."""
-    folder = _postgresql_folder()
+    folder = postgresql_folder()
     if folder is None:
         missing("PostgreSQL")
         return
@@ -188,7 +188,8 @@ def new_database(server: str, template: str | None = None) -> Iterator[str]:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
 
 
-def _postgresql_folder() -> Path | None:
+def postgresql_folder() -> Path | None:
+    """Return where PostgreSQL's programs are."""
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
     if debian:
         return debian[-1]

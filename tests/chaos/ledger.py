@@ -24,6 +24,7 @@ class Entry:
 
     key: str
     kind: str = "train"
+    project: str = "default"
     answers: list[str] = field(default_factory=list)
     ends: frozenset[str] = frozenset({SUCCEEDED})
     result: dict[str, Any] = field(default_factory=dict)
