@@ -134,9 +134,11 @@ def train_spec(data: Data, name: str, target: str = "target", **spec: Any) -> di
     return TrainSpec.model_validate(whole).model_dump(mode="json")
 
 
-def train(folder: Path, data: Data, name: str, target: str = "target", **spec: Any) -> Ran:
-    resolved = train_spec(data, name, target, **spec)
-    return run(folder, "train", resolved, data, code=algorithm(name).code)
+def train(
+    folder: Path, data: Data, name: str, target: str = "target", *, base: Path | None = None, **spec: Any
+) -> Ran:
+    resolved = train_spec(data, name, target, **spec, base="m@1" if base else None)
+    return run(folder, "train", resolved, data, base=base, code=algorithm(name).code)
 
 
 def run(
@@ -146,10 +148,12 @@ def run(
     data: Data,
     *,
     package: Path | None = None,
+    base: Path | None = None,
     code: str | None = None,
 ) -> Ran:
     folder.mkdir(parents=True, exist_ok=True)
-    inputs = {"data": str(data.path)} | ({"package": str(package)} if package else {})
+    given = {"data": data.path, "package": package, "base": base}
+    inputs = {name: str(path) for name, path in given.items() if path}
     task = Task(job="job_1", kind=kind, attempt=1, spec=spec, inputs=inputs, columns=data.columns, code=code)
     (folder / "task.json").write_text(task.model_dump_json())
     messages: list[BaseModel] = []

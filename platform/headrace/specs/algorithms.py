@@ -33,7 +33,8 @@ class Algorithm(BaseModel):
 
     ``features`` and ``targets`` are the column types that it takes; ``targets`` maps each task to them.
     ``code`` is ``"module:Class"``, a `headrace_workers.engine.algorithms.base.Learner`.
-    ``runtime`` says which fork server its jobs need. ``source`` is the paper or page that defines it.
+    ``fine_tunes``: training can start from a version. ``runtime`` says which fork server its jobs need.
+    ``source`` is the paper or page that defines it.
 
     What the conformance suite, `headrace_workers.testing`, holds it to: ``random``, whether the seed changes
     what is learned; ``streams``, whether training rows need not fit in memory; ``trial``, the params, where
@@ -52,6 +53,7 @@ class Algorithm(BaseModel):
     code: str
     runtime: Literal["tensorflow", "plain"] = "tensorflow"
     single_feature: bool = False
+    fine_tunes: bool = False
     random: bool = True
     streams: bool = False
     trial: dict[str, Any] = {}

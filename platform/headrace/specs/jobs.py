@@ -18,6 +18,9 @@ MAX_SEED = 2**32 - 1
 SPLIT_BY = re.compile(r"^(hash|random|(time|column):.{1,200})$", re.DOTALL)
 
 
+Slices = Annotated[list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(max_length=20)]
+"""Columns by whose values an evaluation is also told: categories, booleans, numbers and times."""
+
 TagKey = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^:]+$")]
 TagValue = Annotated[str, Field(max_length=200)]
 
@@ -70,9 +73,9 @@ class TrainSpec(Spec):
     deterministic: bool = True
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     types: dict[str, ColumnType] = {}
-    base: None = None
+    base: RefText | None = None
     cross_validation: None = None
-    slices: Annotated[list[str], Field(max_length=0)] = []
+    slices: Slices = []
     promote: None = None
 
 
@@ -81,7 +84,7 @@ class EvaluateSpec(Spec):
 
     model: RefText
     dataset: RefText
-    slices: Annotated[list[str], Field(max_length=0)] = []
+    slices: Slices = []
 
 
 OutputFormat = Literal["parquet", "csv", "ndjson"]

@@ -14,7 +14,7 @@ from headrace.artifacts.store import Stored
 from headrace.datasets import service as datasets
 from headrace.datasets.tables import DatasetVersion
 from headrace.errors import FieldError, Invalid
-from headrace.jobs.kinds import Lane, Preparation, Resolved
+from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
 from headrace.specs.algorithms import TARGETS, Algorithm, algorithm
@@ -32,9 +32,10 @@ DEFAULT_THREADS = 1
 def resolve(session: Session, project: str, spec: TrainSpec) -> Resolved:
     """Check ``spec`` against the catalogue of algorithms and the dataset's columns."""
     chosen = algorithm(spec.algorithm, "spec", "algorithm")
-    params = chosen.check_params(spec.params, "spec", "params")
     ref, version = datasets.resolve(session, project, spec.dataset, "spec", "dataset")
     columns = _typed(version, spec)
+    spec = base_version.take_over(session, project, spec, chosen, columns)
+    params = chosen.check_params(spec.params, "spec", "params")
     task = _task(spec, chosen, columns)
     chosen.check_fit(params, task, "spec", "params")
     features = _features(spec, chosen, columns)
@@ -54,16 +55,22 @@ def prepare(session: Session, job: Job) -> Preparation:
     """Give the job process the table and what the version's lineage says of it."""
     spec = TrainSpec.model_validate(job.spec)
     ref, version = datasets.resolve(session, job.project, spec.dataset, "spec", "dataset")
-    return prepare_training(session, spec, ref.name, version)
+    base = base_version.package(session, job.project, spec)
+    return prepare_training(session, spec, ref.name, version, base)
 
 
-def prepare_training(session: Session, spec: TrainSpec, dataset: str, version: DatasetVersion) -> Preparation:
-    """Return what a job process is given to learn from ``version`` of ``dataset`` by ``spec``, resolved."""
+def prepare_training(
+    session: Session, spec: TrainSpec, dataset: str, version: DatasetVersion, base: Mapping[str, Stored]
+) -> Preparation:
+    """Return what a job process is given to learn from ``version`` of ``dataset`` by ``spec``, resolved.
+
+    ``base`` is the package to start from, by name, if there is one.
+    """
     chosen = algorithm(spec.algorithm, "spec", "algorithm")
     data = artifacts.artifact(session, version.id, "data")
     return Preparation(
         runtime=chosen.runtime,
-        inputs={"data": data.digest},
+        inputs={"data": data.digest, **{name: file.digest for name, file in base.items()}},
         columns=[Column.model_validate(column) for column in version.columns or []],
         code=chosen.code,
         lineage={
@@ -94,7 +101,7 @@ def commit(
         dataset_version=dataset_version,
         learned=done.result,
         environment=environment,
-        files=files,
+        files={**files, **base_version.package(session, job.project, spec)},
         now=now,
     )
     return {

@@ -21,10 +21,15 @@ Arrays = dict[str, "NDArray[Any]"]
 
 
 class TensorSpec(NamedTuple):
-    """One input: the shape of one row, and the NumPy name of the dtype."""
+    """One input: the shape of one row, and the NumPy name of the dtype.
+
+    ``levels``, of a table: how many level numbers each of its positions has, 0 where it holds a number;
+    empty where all do.
+    """
 
     shape: tuple[int, ...]
     dtype: str
+    levels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,13 @@ class TextEncoding:
 class Encoding:
     """How a learner wants columns to be encoded.
 
-    ``categories``: one column of 0 and 1 per level, or one column of level numbers. ``image_size`` (height,
+    ``categories``: one column of 0 and 1 per level, or one column of level numbers. ``missing``: a missing
+    number is the mean, and a flag says so; or it is NaN. ``image_size`` (height,
     width) and ``channels``: None to decide from training rows. ``text``: None when it takes none.
     """
 
     categories: Literal["one_hot", "codes"] = "one_hot"
+    missing: Literal["flag", "nan"] = "flag"
     image_size: tuple[int, int] | None = None
     channels: int | None = None
     text: TextEncoding | None = None
@@ -126,6 +133,13 @@ class Learner(ABC):
 
         Raises `headrace.errors.BadSpec` when the params do not fit the rows.
         """
+
+    def start_from(self, base: Learner) -> None:
+        """Take over what ``base``, of the same algorithm, has learned, before the fit.
+
+        Raises `headrace.errors.BadSpec` when nothing of it fits.
+        """
+        raise NotImplementedError(f"{type(self).__name__} always learns from the beginning")
 
     @abstractmethod
     def predict(self, inputs: Arrays) -> NDArray[np.floating]:

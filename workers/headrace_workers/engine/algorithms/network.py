@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace.errors import BadSpec
 from headrace.specs.algorithms import Params
 from headrace_workers.engine.algorithms.base import Arrays, Learner, Monitor, Problem, State
 from headrace_workers.engine.algorithms.params import Augmentation, NetworkParams
@@ -74,6 +76,26 @@ class Network(Learner):
         # Loading runs operations, after which the number of threads can no longer be set.
         determinism.configure(problem.threads, deterministic=problem.deterministic)
         return cls(params, problem, load(folder / MODEL_FILE))
+
+    def start_from(self, base: Learner) -> None:
+        """Take over each layer that ``base`` has by the same name, in the same shape; see `Learner`."""
+        learned = base.learned()
+        layers: dict[str, list[Any]] = {}
+        for weight in self.model.weights:
+            layers.setdefault(weight.path.rpartition("/")[0], []).append(weight)
+        shapes = {path: array.shape for path, array in learned.items()}
+        new = {
+            name
+            for name, weights in layers.items()
+            if any(shapes.get(weight.path) != tuple(weight.shape) for weight in weights)
+        }
+        if len(new) == len(layers):
+            raise BadSpec("base: none of its layers has the shape of one here; leave out params that differ.")
+        for name in layers.keys() - new:
+            for weight in layers[name]:
+                weight.assign(learned[weight.path])
+        missing = ", ".join(sorted(new)) or "nothing"
+        print(f"taken over from base: all layers but {missing}", file=sys.stderr, flush=True)
 
     def state(self) -> State:
         """Return weights, random states, optimizer, epoch and callbacks."""

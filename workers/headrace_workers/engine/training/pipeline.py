@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from headrace_workers.engine.data import preprocessing, split
 from headrace_workers.engine.data.preprocessing import Preprocessing
 from headrace_workers.engine.data.reader import BATCH_ROWS, Reader
 from headrace_workers.engine.data.target import ClassTarget, NumberTarget, TargetFitting
+from headrace_workers.engine.package import Package
 from headrace_workers.engine.predictor import Predictor
 from headrace_workers.engine.training import checkpoint, determinism
 from headrace_workers.engine.training.checkpoint import Checkpoints, Curve
@@ -58,10 +59,16 @@ class Training:
         self.reader.require([self.spec.target], "target")
         self.parts = split.divide(self.reader, self.spec.split, self.features, self.spec.target)
         self.rows = split.counts(self.parts)
+        self.base: Predictor | None = None
         self.environment = environment.describe(self.threads, self.learner_class)
 
     def learn(self) -> Predictor:
-        """Fit columns, target and learner, going on from a checkpoint where there is one."""
+        """Fit columns, target and learner, going on from a checkpoint where there is one.
+
+        With a base, its columns are kept, and its target where that knows all classes of the training rows.
+        """
+        if self.spec.base is not None:
+            self.base = Package.load(self.context.input("base"), threads=self.threads).predictor
         columns, target = self._fit_columns()
         rows, validation = self._encode(columns, target)
         circumstances = self._circumstances()
@@ -78,9 +85,12 @@ class Training:
                     part.close()
         return predictor
 
-    def batches(self, part: int, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """Yield features and target of the rows of one part, a number of `split`."""
-        for start, batch in self.reader.batches([*self.features, self.spec.target], batch_rows):
+    def batches(
+        self, part: int, batch_rows: int = BATCH_ROWS, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield ``columns`` (features and target) of the rows of one part, a number of `split`."""
+        wanted_columns = [*self.features, self.spec.target] if columns is None else list(columns)
+        for start, batch in self.reader.batches(wanted_columns, batch_rows):
             wanted = self.parts[start : start + batch.num_rows] == part
             if wanted.any():
                 yield batch if wanted.all() else batch.filter(pa.array(wanted))
@@ -89,6 +99,10 @@ class Training:
         name = self.spec.target
         assert self.spec.task is not None, "the task is resolved when the job is submitted"
         fitting = TargetFitting(name, self.reader.types[name], self.spec.task)
+        if self.base is not None:
+            for batch in self.batches(split.TRAINING, columns=[name]):
+                fitting.add(batch.column(name))
+            return self.base.preprocessing, _base_target(self.base.target, fitting.target())
         columns = preprocessing.fit(
             self.batches(split.TRAINING),
             self.features,
@@ -118,7 +132,7 @@ class Training:
         return encode(batches, int(np.count_nonzero(self.parts == part)), columns, target, file)
 
     def _learner(self, columns: Preprocessing, target: ClassTarget | NumberTarget) -> Learner:
-        return self.learner_class(
+        learner = self.learner_class(
             self.params,
             Problem(
                 task=target.task,
@@ -130,6 +144,9 @@ class Training:
                 deterministic=self.spec.deterministic,
             ),
         )
+        if self.base is not None:
+            learner.start_from(self.base.learner)
+        return learner
 
     def _circumstances(self) -> dict[str, Any]:
         """Return what a checkpoint must have been made under to be of use here."""
@@ -139,6 +156,20 @@ class Training:
             "dataset": {"lineage": self.task.lineage, "columns": columns, "rows": self.rows},
         }
         return found | ({"environment": self.environment} if self.spec.deterministic else {})
+
+
+def _base_target(
+    old: ClassTarget | NumberTarget, new: ClassTarget | NumberTarget
+) -> ClassTarget | NumberTarget:
+    """Return ``new`` with the classes or the scale of ``old``, so that outputs mean what they did, if it can."""
+    if isinstance(old, NumberTarget) and isinstance(new, NumberTarget):
+        return new.model_copy(update={"mean": old.mean, "scale": old.scale})
+    if isinstance(old, ClassTarget) and isinstance(new, ClassTarget) and old.type == new.type:
+        counts = dict(zip(new.classes, new.counts, strict=True))
+        if counts.keys() <= set(old.classes):
+            kept = [counts.get(each, 0) for each in old.classes]
+            return new.model_copy(update={"classes": old.classes, "counts": kept})
+    return new
 
 
 def _check_signature(predictor: Predictor) -> None:

@@ -1,0 +1,59 @@
+"""Training that starts from a version: what is taken over from it, and what must fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy.orm import Session
+
+from headrace.artifacts import service as artifacts
+from headrace.artifacts.store import Stored
+from headrace.errors import Invalid
+from headrace.registry import service as registry
+from headrace.specs.algorithms import Algorithm
+from headrace.specs.base import ColumnType
+from headrace.specs.jobs import TrainSpec
+
+BASE = "base"
+"""The name of the base's package: among a job's inputs, and among the files of the version made from it.
+
+A version keeps the package that it started from, so that it can be made again when the base is no more.
+"""
+
+
+def take_over(
+    session: Session, project: str, spec: TrainSpec, chosen: Algorithm, columns: Mapping[str, ColumnType]
+) -> TrainSpec:
+    """Return ``spec`` with the base pinned and its features and params where the spec says nothing else.
+
+    Raises `Invalid` where the base is of another algorithm, or was trained on other columns.
+    """
+    if spec.base is None:
+        return spec
+    if not chosen.fine_tunes:
+        raise Invalid.field("spec", "base", msg=f"{chosen.name} always learns from the beginning")
+    ref, version = registry.resolve(session, project, spec.base, "spec", "base")
+    if version.algorithm != chosen.name:
+        raise Invalid.field("spec", "base", msg=f"{ref} is a {version.algorithm}, not a {chosen.name}")
+    inputs = {column["name"]: column["type"] for column in version.signature["inputs"]}
+    if spec.features is not None and spec.features != list(inputs):
+        raise Invalid.field(
+            "spec", "features", msg=f"{ref} was trained on {', '.join(inputs)}: should be null"
+        )
+    for name, kind in inputs.items():
+        if columns.get(name) != kind:
+            found = f"is a {columns[name]} column" if name in columns else "is missing"
+            raise Invalid.field(
+                "spec", "base", msg=f"{ref} needs the {kind} column {name!r}, which {found} here"
+            )
+    return spec.model_copy(
+        update={"base": str(ref), "features": list(inputs), "params": {**version.params, **spec.params}}
+    )
+
+
+def package(session: Session, project: str, spec: TrainSpec) -> dict[str, Stored]:
+    """Return the base's package under the name `BASE`, or nothing where the spec names none."""
+    if spec.base is None:
+        return {}
+    _, version = registry.resolve(session, project, spec.base, "spec", "base")
+    return {BASE: artifacts.artifact(session, version.id, "package")}

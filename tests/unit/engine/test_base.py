@@ -1,0 +1,85 @@
+"""Training that starts from a version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import datasets
+
+import learning
+from headrace_workers.engine.package import Package
+
+SPLIT = {"validation": 0.0, "test": 0.3, "by": "random"}
+SMALL: dict[str, Any] = {"epochs": 1, "filters": [8], "batch_size": 16, "learning_rate": 0.01}
+
+
+def _part(folder: Path, keep: Any) -> learning.Data:
+    columns = learning.digits(folder / "all").table.to_pydict()
+    rows = [i for i, label in enumerate(columns["label"]) if keep(i, label)]
+    images, labels = ([columns[name][i] for i in rows] for name in ("image", "label"))
+    return learning.write(folder, {"image": ("image", images), "label": ("category", labels)})
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> learning.Ran:
+    folder = tmp_path_factory.mktemp("base")
+    data = _part(folder, lambda i, label: i % 2 and label != "9")
+    return learning.train(folder, data, "cnn", "label", params={**SMALL, "epochs": 10}, split=SPLIT)
+
+
+def _fine_tuned(folder: Path, data: learning.Data, base: Path | None, **params: Any) -> learning.Ran:
+    return learning.train(folder, data, "cnn", "label", base=base, params={**SMALL, **params}, split=SPLIT)
+
+
+def test_it_goes_on_from_what_the_base_knows_and_can_be_made_again(
+    tmp_path: Path, base: learning.Ran
+) -> None:
+    data = _part(tmp_path, lambda i, label: not i % 2 and label in "01234")
+    tuned, again, fresh = (
+        _fine_tuned(tmp_path / name, data, path)
+        for name, path in (("a", base.package), ("b", base.package), ("c", None))
+    )
+    accuracies = [run.done.result["metrics"]["accuracy"] for run in (tuned, fresh)]
+    assert accuracies[0] > 0.9
+    assert accuracies[0] > accuracies[1]
+    assert tuned.done.result["weights_digest"] == again.done.result["weights_digest"]
+    assert tuned.done.result["weights_digest"] != fresh.done.result["weights_digest"]
+    manifest = Package.load(tuned.package).manifest
+    # It still knows the classes that these rows do not have.
+    assert manifest.classes == list("012345678")
+    assert len(Package.load(fresh.package).manifest.classes or []) == 5
+
+
+def test_with_a_new_class_all_but_the_output_is_taken_over(
+    tmp_path: Path, base: learning.Ran, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = _part(tmp_path, lambda i, label: not i % 2)
+    tuned = _fine_tuned(tmp_path / "a", data, base.package, learning_rate=1e-9)
+    assert "all layers but output\n" in capfd.readouterr().err
+    learned, before = (Package.load(run.package).predictor.learner.learned() for run in (tuned, base))
+    assert learned["output/kernel"].shape[1] == 10
+    assert np.allclose(learned["conv_1/kernel"], before["conv_1/kernel"], atol=1e-6)
+
+
+def test_a_base_of_which_nothing_fits_is_refused(tmp_path: Path, base: learning.Ran) -> None:
+    data = _part(tmp_path, lambda i, label: not i % 2 and label in "01")
+    failed = _fine_tuned(tmp_path / "a", data, base.package, filters=[3], dense=[5]).failed
+    assert failed.error == "BadSpec"
+    assert "none of its layers" in failed.message
+
+
+def test_a_regression_keeps_the_scale_of_its_base(tmp_path: Path) -> None:
+    bunch = datasets.load_diabetes()
+    data = learning.table(tmp_path / "data", bunch, "number")
+    params: dict[str, Any] = {"epochs": 60, "hidden": [16], "early_stopping": None}
+    base = learning.train(tmp_path / "base", data, "mlp", params=params, split=SPLIT)
+    bunch.target = bunch.target / 10  # a target of another scale
+    other = learning.table(tmp_path / "other", bunch, "number")
+    params = {**params, "epochs": 1, "learning_rate": 1e-9}
+    tuned = learning.train(tmp_path / "tuned", other, "mlp", base=base.package, params=params, split=SPLIT)
+    before, after = (learning.predict(tmp_path / n, data, r.package) for n, r in (("p", base), ("q", tuned)))
+    first, second = (learning.pq.read_table(run.output)["prediction"].to_numpy() for run in (before, after))
+    assert np.allclose(first, second, rtol=1e-3)
