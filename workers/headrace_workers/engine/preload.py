@@ -22,7 +22,17 @@ LIGHT = (
     "pyarrow.parquet",
     "headrace_workers.engine.main",
 )
-SCIENCE = ("sklearn.ensemble", "sklearn.metrics", "skops.io", "headrace_workers.engine.training.skops_file")
+SCIENCE = (
+    "sklearn.calibration",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "sklearn.metrics",
+    "sklearn.naive_bayes",
+    "sklearn.svm",
+    "skops.io",
+    "threadpoolctl",
+    "headrace_workers.engine.training.skops_file",
+)
 HEAVY = (
     "tensorflow",
     "keras",

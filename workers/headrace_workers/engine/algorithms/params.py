@@ -79,6 +79,21 @@ Dense = Annotated[
     Field(max_length=32, description="Units of each hidden dense layer."),
 ]
 
+Trees = Annotated[int, Field(ge=1, le=10_000, description="How many trees at most.")]
+MaxDepth = Annotated[
+    int | None, Field(ge=1, le=1000, description="Levels of a tree at most; null: no limit.")
+]
+MinSamplesLeaf = Annotated[
+    int, Field(ge=1, le=1_000_000, description="Training rows that each leaf holds at least.")
+]
+
+
+def class_weight_misfits(class_weight: str | None, task: TaskType) -> dict[str, str]:
+    """Return what `Params.misfits` says where ``class_weight`` is given for what has no classes."""
+    if class_weight is None or task == "classification":
+        return {}
+    return {"class_weight": f"a {task} has no classes: should be null"}
+
 
 class Augmentation(Spec):
     """How training images are changed at random, each time anew; null changes none."""
@@ -144,6 +159,4 @@ class NetworkParams(Params):
         if self.loss is not None and (self.loss == "crossentropy") != (task == "classification"):
             fitting = "crossentropy" if task == "classification" else "mse, mae or huber"
             found["loss"] = f"{self.loss} is no loss for a {task}: should be {fitting}"
-        if self.class_weight is not None and task != "classification":
-            found["class_weight"] = f"a {task} has no classes: should be null"
-        return found
+        return found | class_weight_misfits(self.class_weight, task)

@@ -46,12 +46,16 @@ class Encoder(BaseModel, ABC):
 
 
 class NumberEncoder(Encoder):
-    """Standardised; a missing value is the mean, with a flag where training rows had missing values too."""
+    """Standardised; a missing value is the mean, with a flag where training rows had missing values too.
+
+    ``nan``: a missing value is NaN instead, and there is no flag.
+    """
 
     kind: Literal["number"] = "number"
     mean: float
     scale: float
     flag: bool
+    nan: bool = False
 
     @property
     def width(self) -> int:
@@ -64,7 +68,7 @@ class NumberEncoder(Encoder):
         missing = np.isnan(numbers)
         with np.errstate(over="ignore"):
             deviations = np.clip((numbers - self.mean) / self.scale, -MAX_DEVIATIONS, MAX_DEVIATIONS)
-        out[:, 0] = np.where(missing, 0.0, deviations)
+        out[:, 0] = np.where(missing, np.nan if self.nan else 0.0, deviations)
         if self.flag:
             out[:, 1] = missing
 
@@ -77,9 +81,14 @@ class CategoryEncoder(Encoder):
     one_hot: bool
 
     @property
+    def codes(self) -> int:
+        """How many level numbers there are."""
+        return len(self.levels) + 2
+
+    @property
     def width(self) -> int:
         """See `Encoder.width`."""
-        return len(self.levels) + 2 if self.one_hot else 1
+        return self.codes if self.one_hot else 1
 
     def encode(self, values: pa.Array, out: NDArray[np.float32]) -> None:
         """See `Encoder.encode`."""
@@ -139,8 +148,9 @@ class Fitting(ABC):
 class NumberFitting(Fitting):
     """Mean and variance, batch by batch (Chan, Golub, LeVeque 1979)."""
 
-    def __init__(self, column: str, type: ColumnType) -> None:
+    def __init__(self, column: str, type: ColumnType, *, nan: bool = False) -> None:
         super().__init__(column, type)
+        self._nan = nan
         self._moments = Moments()
         self._missing = False
 
@@ -157,15 +167,22 @@ class NumberFitting(Fitting):
     def encoder(self) -> NumberEncoder:
         """See `Fitting.encoder`. Raises `BadData` for values that floats cannot average."""
         mean, scale = self._moments.mean_and_scale(self.column)
-        return NumberEncoder(column=self.column, type=self.type, mean=mean, scale=scale, flag=self._missing)
+        return NumberEncoder(
+            column=self.column,
+            type=self.type,
+            mean=mean,
+            scale=scale,
+            flag=self._missing and not self._nan,
+            nan=self._nan,
+        )
 
 
 class TimestampFitting(Fitting):
     """As `NumberFitting`, of days."""
 
-    def __init__(self, column: str, type: ColumnType) -> None:
+    def __init__(self, column: str, type: ColumnType, *, nan: bool = False) -> None:
         super().__init__(column, type)
-        self._days = NumberFitting(column, type)
+        self._days = NumberFitting(column, type, nan=nan)
 
     def add(self, values: pa.Array) -> None:
         """See `Fitting.add`."""

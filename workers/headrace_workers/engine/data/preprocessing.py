@@ -62,6 +62,7 @@ class Preprocessing(BaseModel):
         """What `encode` returns for each row."""
         specs = {}
         width = 0
+        levels: list[int] = []
         for encoder in self.encoders:
             if isinstance(encoder, ImageEncoder):
                 specs[IMAGE] = TensorSpec(encoder.shape, "uint8")
@@ -69,13 +70,17 @@ class Preprocessing(BaseModel):
                 specs[TEXT] = TensorSpec(encoder.shape, "int32")
             else:
                 width += encoder.width
-                specs[TABLE] = TensorSpec((width,), "float32")
+                if isinstance(encoder, CategoryEncoder) and not encoder.one_hot:
+                    levels += [encoder.codes]
+                else:
+                    levels += [0] * encoder.width
+                specs[TABLE] = TensorSpec((width,), "float32", tuple(levels) if any(levels) else ())
         return specs
 
     @property
     def batch_rows(self) -> int:
         """How many rows to encode at once, so that what they become stays small."""
-        row = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in self.inputs.values())
+        row = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in self.inputs.values())
         return max(min(BATCH_BYTES // max(row, 1), BATCH_ROWS), 1)
 
     def check(self, schema: pa.Schema) -> None:
@@ -134,11 +139,11 @@ def fit(
 
 def _fitting(name: str, type: ColumnType, encoding: Encoding) -> Any:
     if type in ("number", "integer", "boolean"):
-        return NumberFitting(name, type)
+        return NumberFitting(name, type, nan=encoding.missing == "nan")
     if type == "category":
         return CategoryFitting(name, type, one_hot=encoding.categories == "one_hot")
     if type == "timestamp":
-        return TimestampFitting(name, type)
+        return TimestampFitting(name, type, nan=encoding.missing == "nan")
     if type == "image":
         return ImageFitting(name, encoding.image_size, encoding.channels)
     if type == "text" and encoding.text is not None:

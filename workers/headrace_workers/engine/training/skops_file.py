@@ -11,8 +11,18 @@ from typing import Any
 from headrace.errors import BadData
 from headrace_workers.engine import archive
 
-TRUSTED = ("sklearn.tree._tree.Tree",)
-"""What may be in a file beyond the types that skops trusts by itself."""
+TRUSTED = (
+    "functools.partial",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils.validation.check_array",
+)
+"""What may be in a file beyond the types that skops trusts by itself.
+
+A partial is of a function that is on a list too; gradient boosting has one of ``check_array``.
+"""
 
 SCHEMA = "schema.json"
 MAX_MEMBERS = 1_000_000
@@ -50,7 +60,9 @@ def _renumber(node: Any, numbers: dict[int, int], names: dict[str, str]) -> None
     """Replace memory addresses, by which skops names objects and members, by their order of appearance."""
     if isinstance(node, dict):
         if "__id__" in node:
-            node["__id__"] = numbers.setdefault(node["__id__"], len(numbers))
+            # Whether two equal numbers are one object is an accident; of other objects it is a fact.
+            key = -len(numbers) if node.get("__loader__") == "JsonNode" else node["__id__"]
+            node["__id__"] = numbers.setdefault(key, len(numbers))
         if node.get("file") is not None:
             suffix = Path(node["file"]).suffix
             node["file"] = names.setdefault(node["file"], f"{len(names)}{suffix}")
