@@ -48,6 +48,8 @@ COMMANDS = {
     "audit": Entry(_CLI + "team:audit", "List who did what, or verify that record."),
     "health": Entry(_CLI + "health:health", "Say whether a part of this machine is alive."),
     "doctor": Entry(_CLI + "doctor:doctor", "Say what is wrong with this installation."),
+    "fsck": Entry(_CLI + "fsck:fsck", "Read every row and every stored byte again; say what is wrong."),
+    "gc": Entry(_CLI + "fsck:gc", "Remove stored bytes that nothing needs."),
     "db": Entry(_CLI + "admin:db", "Manage the database's schema."),
     "config": Entry(_CLI + "admin:config", "Show every setting and where it comes from."),
     "version": Entry(_CLI + "admin:version", "Show the version."),
