@@ -8,14 +8,11 @@ keys from a fixed seed; with no more rows than the sample holds they are exact.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from headrace.specs.base import Column, ColumnType
 from headrace_workers.engine.data.column_profiles import (
@@ -24,6 +21,7 @@ from headrace_workers.engine.data.column_profiles import (
     StringProfile,
     profile_of,
 )
+from headrace_workers.engine.data.row_sample import RowSample
 
 MAX_CATEGORIES: Final = 100
 """A string column with more distinct values, or more than half as many as rows, is text."""
@@ -46,7 +44,7 @@ class Profile:
         self._profiles = [profile_of(field.type, self._budget) for field in schema]
         self._missing = [0] * columns
         self._numeric = [i for i, p in enumerate(self._profiles) if isinstance(p, NumberProfile)]
-        self._sample = _RowSample(min(MAX_SAMPLED_ROWS, TOTAL_SAMPLED // columns))
+        self._sample = RowSample(min(MAX_SAMPLED_ROWS, TOTAL_SAMPLED // columns))
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Take the next rows."""
@@ -91,8 +89,10 @@ class Profile:
         return "category" if few else "text"
 
     def _quantiles(self) -> dict[int, dict[str, Any]]:
+        rows = self._sample.rows()
+        sampled = rows.columns if rows is not None else []
         found = {}
-        for index, values in zip(self._numeric, self._sample.columns(), strict=True):
+        for index, values in zip(self._numeric, sampled, strict=True):
             profile = self._profiles[index]
             assert isinstance(profile, NumberProfile)
             present = values.drop_null()
@@ -101,47 +101,6 @@ class Profile:
                 marks = pc.quantile(present, q=list(QUANTILES)).to_pylist()
                 found[index] = {str(q): profile.show(mark) for q, mark in zip(QUANTILES, marks, strict=True)}
         return found
-
-
-class _RowSample:
-    """A uniform sample of rows: each gets a random key, and those with the smallest keys stay.
-
-    Twice the sample is held before it is cut back, since each cut costs something for every column.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._random = np.random.default_rng(0)
-        self._keys: list[NDArray[np.float64]] = []
-        self._rows: list[pa.RecordBatch] = []
-        self._held = 0
-        self._limit = math.inf
-
-    def update(self, batch: pa.RecordBatch) -> None:
-        keys = self._random.random(len(batch))
-        if self._limit < math.inf:
-            chosen = np.flatnonzero(keys < self._limit)
-            if not len(chosen):
-                return
-            batch, keys = batch.take(pa.array(chosen)), keys[chosen]
-        self._rows.append(batch)
-        self._keys.append(keys)
-        self._held += len(keys)
-        if self._held > 2 * self._size:
-            self._cut()
-
-    def _cut(self) -> None:
-        rows, keys = pa.concat_batches(self._rows), np.concatenate(self._keys)
-        if len(keys) > self._size:
-            kept = np.argpartition(keys, self._size - 1)[: self._size]
-            rows, keys = rows.take(pa.array(kept)), keys[kept]
-            self._limit = float(keys.max())
-        self._rows, self._keys, self._held = [rows], [keys], len(keys)
-
-    def columns(self) -> list[pa.Array]:
-        if self._rows:
-            self._cut()
-        return self._rows[0].columns if self._rows else []
 
 
 def _warnings(entry: dict[str, Any]) -> list[str]:

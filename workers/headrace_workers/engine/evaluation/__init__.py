@@ -1,13 +1,29 @@
-"""How good a model is, as plain finite JSON: metrics, a trivial baseline, and what is behind them.
+"""How good a model is, as plain finite JSON: metrics, how sure they are, and what is behind them.
 
 ::
 
-    {"task": "classification", "rows": 1000, "bad_rows": 0, "metrics": {…},
-     "baseline": {"predicts": "7", "metrics": {…}},
+    {"task": "classification", "rows": 1000, "bad_rows": 0, "metrics": {name: value},
+     "intervals": {"level": 0.95, "method": "bootstrap", …, "metrics": {name: [low, high]}},
+     "baseline": {"predicts": "7", "metrics": {…}}, "verdict": {"beats_baseline": true, "text": "…"},
      "confusion_matrix": {"labels": […], "counts": [[…]]},      rows are the truth, columns the prediction
-     "per_class": [{"label", "rows", "precision", "recall", "f1"}]}
-    {"task": "regression", …, "residuals": {"quantiles": {"0.05": …}, "mean": …}}
+     "per_class": [{"label", "rows", "precision", "recall", "f1", "roc_auc", "pr_auc"}],
+     "roc": [{"label", "points": [[false positive rate, true positive rate], …]}],
+     "pr": [{"label", "points": [[recall, precision], …]}],
+     "calibration": {"of": label, "bins": [{"predicted", "observed", "rows"}]},
+     "worst": [{"row", "truth", "prediction", …, "values": {column: value}}],
+     "slices": [{"column", "groups": [{"value", "rows", "metrics", "intervals", "small", "differs"}]}]}
+    {"task": "regression", …, "residuals": {"mean", "quantiles": {"0.05": …}, "histogram"},
+     "predictions": {"points": [[truth, prediction], …]}, "fit": {"feature", "points", "line"}}
 
-A metric that the rows do not define (ROC AUC with one class) is left out, never null or NaN. Truth and
-predictions of all rows are kept, nothing else of them; the metrics themselves are scikit-learn's.
+A metric that the rows do not define (ROC AUC with one class) is left out, never null or NaN. ``calibration``
+is that of the second of two classes; of more, that of the predicted class (``of`` is null).
+
+The baseline knows the target's training values and nothing else: the most frequent class, with the shares of
+the classes as probabilities; the mean. The verdict compares on the same resampled rows.
+
+Rows stream past. What is kept of them is bounded: all counts; a uniform sample of rows for what needs them
+(`classification.MAX_ROWS`, `regression.MAX_ROWS`; ``sample`` says so where it is not all); the worst
+`worst.MAX_ROWS`. Metrics are scikit-learn's where it has them; those that a bootstrap needs of hundreds of
+resamples at once are vectorised here (`counts`, `scores`), and tests hold them to scikit-learn's. Everything
+random derives from the job's seed.
 """

@@ -2,86 +2,125 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from sklearn import metrics
 
+from headrace_workers.engine.data.row_sample import RowSample
 from headrace_workers.engine.data.target import UNKNOWN, ClassTarget
+from headrace_workers.engine.evaluation import scores
+from headrace_workers.engine.evaluation.classifier_report import ClassifierReport
+from headrace_workers.engine.evaluation.worst import Worst
 
 JSON = dict[str, Any]
 
+MAX_ROWS, MAX_VALUES = 250_000, 10_000_000
+"""Rows whose probabilities are kept at most, and probabilities; of more rows a uniform sample is."""
 
-def report(target: ClassTarget, truth: pa.Array, probabilities: NDArray[np.floating]) -> JSON:
-    """Return the parts of an evaluation for the true labels and the predicted ``probabilities`` (n, classes).
+MAX_UNSEEN = 50
+"""Classes that training did not see have a line of their own up to here, the others one together."""
 
-    A label that training did not see is a class of its own with probability 0.
+OTHERS = "(other classes that training did not see)"
+
+
+class Classification:
+    """What is kept of the rows of a classifier's evaluation.
+
+    Counts are those of all rows. A class that training did not see is one of its own with probability 0, in
+    the order in which they come.
     """
-    labels, actual = _with_unseen(target, truth)
-    p = np.zeros((len(actual), len(labels)))
-    p[:, : target.outputs] = probabilities
-    p /= p.sum(axis=1, keepdims=True)
-    predicted = p.argmax(axis=1)
-    majority = int(np.argmax(target.counts))
-    prior = np.zeros(len(labels))
-    prior[: target.outputs] = np.array(target.counts) / sum(target.counts)
-    numbers = np.arange(len(labels))
-    matrix = metrics.confusion_matrix(actual, predicted, labels=numbers)
-    return {
-        "metrics": _metrics(actual, predicted, p),
-        "baseline": {
-            "predicts": labels[majority],
-            "metrics": _metrics(actual, np.full_like(actual, majority), np.tile(prior, (len(actual), 1))),
-        },
-        "confusion_matrix": {"labels": labels, "counts": matrix.tolist()},
-        "per_class": _per_class(labels, actual, predicted),
-    }
 
+    def __init__(self, target: ClassTarget, slice_columns: Sequence[str], seed: int) -> None:
+        self._target = target
+        self._slices = list(slice_columns)
+        self._rng = np.random.default_rng([seed, 1])
+        self._sample = RowSample(min(MAX_ROWS, MAX_VALUES // target.outputs), seed)
+        self._unseen: dict[Any, int] = {}
+        self._counts: NDArray[np.int64] = np.zeros(
+            (target.outputs + MAX_UNSEEN + 1, target.outputs), np.int64
+        )
+        self._worst = Worst()
 
-def _with_unseen(target: ClassTarget, truth: pa.Array) -> tuple[list[Any], NDArray[np.int64]]:
-    actual = target.encode(truth).astype(np.int64)
-    unseen = actual == UNKNOWN
-    if not unseen.any():
-        return list(target.classes), actual
-    strange = truth.filter(pa.array(unseen))
-    new = sorted(pc.unique(strange).to_pylist())
-    actual[unseen] = target.outputs + pc.index_in(strange, pa.array(new, strange.type)).to_numpy(
-        zero_copy_only=False
-    )
-    return [*target.classes, *new], actual
+    def add(
+        self, values: NDArray[np.floating], truth: pa.Array, numbers: NDArray[np.int64], batch: pa.RecordBatch
+    ) -> None:
+        """Take the next rows: probabilities (n, classes), true labels, row numbers from 0, and the rows."""
+        actual = self._number(truth)
+        predicted = values.argmax(axis=1)
+        np.add.at(self._counts, (actual, predicted), 1)
+        p = values / values.sum(axis=1, keepdims=True, dtype=np.float64)
+        of_truth = scores.of_truth(p, actual)
+        wrong = (predicted != actual) & (actual < self._target.outputs)
+        labels = self._target.classes
+        self._worst.update(
+            np.where(wrong, 1 - of_truth, 0.0),
+            numbers,
+            batch,
+            lambda row: {
+                "truth": truth[row].as_py(),
+                "prediction": labels[predicted[row]],
+                "probability": float(p[row, predicted[row]]),
+                "probability_of_truth": float(of_truth[row]),
+            },
+        )
+        flat = pa.array(p.astype(np.float32).ravel())
+        kept = {
+            "truth": pa.array(actual),
+            "predicted": pa.array(predicted),
+            "p": pa.FixedSizeListArray.from_arrays(flat, self._target.outputs),
+        }
+        kept |= {f"slice {i}": batch.column(name) for i, name in enumerate(self._slices)}
+        self._sample.update(pa.record_batch(kept))
 
+    def report(self) -> JSON:
+        """Return the parts of an evaluation. There was at least one row."""
+        labels = [*self._target.classes, *self._unseen]
+        classes = len(labels)
+        matrix = np.zeros((classes, classes), np.int64)
+        matrix[:, : self._target.outputs] = self._counts[:classes]
+        rows = self._sample.rows()
+        assert rows is not None, "there was at least one row"
+        total = int(matrix.sum())
+        found = ClassifierReport(self._target, labels, matrix, rows, self._rng)
+        parts = found.report()
+        if len(rows) < total:
+            parts["sample"] = {
+                "rows": len(rows),
+                "of": total,
+                "note": "Counts are of all rows; log_loss, brier_score, roc_auc, pr_auc, curves, calibration "
+                "and slices are of a uniform sample.",
+            }
+        if self._unseen:
+            unseen = int(matrix[self._target.outputs :].sum())
+            parts["unseen_classes"] = {
+                "labels": list(self._unseen),
+                "rows": unseen,
+                "note": f"{unseen} of {total} rows are of classes that training did not see: all of them "
+                "count as wrong.",
+            }
+        parts["worst"] = self._worst.as_json()
+        parts["slices"] = [
+            {"column": name, "groups": found.groups(rows.column(f"slice {i}"))}
+            for i, name in enumerate(self._slices)
+        ]
+        return parts
 
-def _metrics(actual: NDArray[Any], predicted: NDArray[Any], p: NDArray[np.float64]) -> dict[str, float]:
-    macro: JSON = {"average": "macro", "zero_division": 0.0}
-    present = np.unique(actual)
-    recalls = metrics.recall_score(actual, predicted, labels=present, average=None, zero_division=0.0)
-    found = {
-        "accuracy": metrics.accuracy_score(actual, predicted),
-        "balanced_accuracy": np.mean(recalls),
-        "precision_macro": metrics.precision_score(actual, predicted, **macro),
-        "recall_macro": metrics.recall_score(actual, predicted, **macro),
-        "f1_macro": metrics.f1_score(actual, predicted, **macro),
-        "log_loss": metrics.log_loss(actual, p, labels=np.arange(p.shape[1])),
-    }
-    # One class against the others has an area only where there are both.
-    areas = [
-        metrics.roc_auc_score(actual == k, p[:, k]) for k in present if 0 < (actual == k).sum() < len(actual)
-    ]
-    if areas:
-        found["roc_auc"] = np.mean(areas)
-    return {name: float(value) for name, value in found.items()}
+    def _number(self, truth: pa.Array) -> NDArray[np.int64]:
+        """Return the number of each label's class; those that training did not see come after the others."""
+        actual = self._target.encode(truth).astype(np.int64)
+        unseen = actual == UNKNOWN
+        if unseen.any():
+            strange = truth.filter(pa.array(unseen))
+            found = pc.unique(strange)
+            numbers = np.array([self._number_unseen(label) for label in found.to_pylist()])
+            actual[unseen] = numbers[pc.index_in(strange, found).to_numpy(zero_copy_only=False)]
+        return actual
 
-
-def _per_class(labels: list[Any], actual: NDArray[Any], predicted: NDArray[Any]) -> list[JSON]:
-    columns = metrics.precision_recall_fscore_support(
-        actual, predicted, labels=np.arange(len(labels)), average=None, zero_division=0.0
-    )
-    names = ("precision", "recall", "f1", "rows")
-    values = zip(*(column.tolist() for column in columns), strict=True)
-    return [
-        {"label": label, **dict(zip(names, row, strict=True))}
-        for label, row in zip(labels, values, strict=True)
-    ]
+    def _number_unseen(self, label: Any) -> int:
+        if label not in self._unseen and len(self._unseen) >= MAX_UNSEEN:
+            label = OTHERS
+        return self._target.outputs + self._unseen.setdefault(label, len(self._unseen))

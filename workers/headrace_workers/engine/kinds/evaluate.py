@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
-import pyarrow as pa
+import numpy as np
 
 from headrace.errors import BadData
+from headrace.specs.jobs import EvaluateSpec
 from headrace.specs.task import Done, Task
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data.reader import Reader
@@ -21,23 +21,24 @@ EVALUATION_FILE = "evaluation.json"
 def run(task: Task, context: Context) -> Done:
     """Run one attempt of an evaluate job. Raises `BadData` when the dataset does not fit the model."""
     reader = Reader(context.input("data"), task.columns)
+    slices = EvaluateSpec.model_validate(task.spec).slices
+    reader.require(slices, "slices")
     context.progress(0.0, "loading the model")
-    predictor = Package.load(context.input("package")).predictor
+    package = Package.load(context.input("package"))
+    predictor = package.predictor
     columns, target = predictor.preprocessing, predictor.target
     columns.check(reader.schema)
     if target.column not in reader.schema.names:
         raise BadData(f"The dataset has no column {target.column!r}, the target that the model predicts.")
     check_target(reader.schema.field(target.column).type, target)
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        for start, batch in reader.batches([*columns.columns, target.column], columns.batch_rows):
-            yield batch
+    def batches() -> Iterator[collect.Numbered]:
+        for start, batch in reader.batches([*columns.columns, target.column, *slices], columns.batch_rows):
+            yield np.arange(start, start + batch.num_rows), batch
             context.progress((start + batch.num_rows) / reader.rows, "evaluating")
 
-    evaluation = collect.evaluate(predictor, batches())
+    evaluation = collect.evaluate(predictor, batches(), slices=slices, seed=package.manifest.seed)
     if not evaluation["rows"]:
         raise BadData(f"The dataset has no row with a value in {target.column!r} that could be predicted.")
-    (context.out / EVALUATION_FILE).write_text(
-        json.dumps(evaluation, ensure_ascii=False, allow_nan=False), encoding="utf-8"
-    )
+    collect.write(evaluation, context.out / EVALUATION_FILE)
     return Done(result={"metrics": evaluation["metrics"]}, outputs={"evaluation": EVALUATION_FILE})

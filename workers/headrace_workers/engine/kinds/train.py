@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from headrace.specs.task import Done, Task
 from headrace_workers.engine import package
@@ -35,8 +38,21 @@ def _evaluate(training: Training, predictor: Predictor, context: Context) -> dic
     context.progress(FITTED, "evaluating")
     if not training.rows["test"]:
         return collect.empty(predictor)
-    batches = training.batches(split.TEST, predictor.preprocessing.batch_rows)
-    return collect.evaluate(predictor, batches)
+    slices = training.spec.slices
+    training.reader.require(slices, "slices")
+    batches = _test_batches(training, predictor, slices)
+    return collect.evaluate(predictor, batches, slices=slices, seed=training.spec.seed)
+
+
+def _test_batches(
+    training: Training, predictor: Predictor, slices: Sequence[str]
+) -> Iterator[collect.Numbered]:
+    names = [*predictor.preprocessing.columns, predictor.target.column, *slices]
+    for start, batch in training.reader.batches(names, predictor.preprocessing.batch_rows):
+        wanted = training.parts[start : start + batch.num_rows] == split.TEST
+        if wanted.any():
+            rows = batch if wanted.all() else batch.filter(pa.array(wanted))
+            yield start + np.flatnonzero(wanted), rows
 
 
 def _finish(training: Training, predictor: Predictor, evaluation: dict[str, Any], context: Context) -> Done:
@@ -59,9 +75,7 @@ def _finish(training: Training, predictor: Predictor, evaluation: dict[str, Any]
         weights_digest=package.weights_digest(predictor.learner.learned()),
     )
     package.write(context.out / PACKAGE_FILE, manifest, predictor)
-    (context.out / EVALUATION_FILE).write_text(
-        json.dumps(evaluation, ensure_ascii=False, allow_nan=False), encoding="utf-8"
-    )
+    collect.write(evaluation, context.out / EVALUATION_FILE)
     context.progress(1.0, "done")
     return Done(
         result={

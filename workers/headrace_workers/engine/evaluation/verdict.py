@@ -1,0 +1,89 @@
+"""Whether a model is better than a trivial one, in plain words, with chance in mind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace_workers.engine.evaluation.intervals import Interval
+
+JSON = dict[str, Any]
+
+MAX_CHARS = 60
+
+
+def of_classifier(
+    metrics: dict[str, float],
+    intervals: dict[str, Interval],
+    baseline: JSON,
+    gains: dict[str, Interval | None],
+) -> JSON:
+    """Return the verdict on a classifier; ``gains`` are intervals of how much better than the baseline it is.
+
+    It beats the baseline when its accuracy is higher, or its ROC AUC above 0.5, by more than chance explains.
+    """
+    always = f"always predicting {_shown(baseline['predicts'])}"
+    accuracy = f"its accuracy is {_with(metrics, intervals, 'accuracy')}"
+    trivial = f"{always} has {baseline['metrics']['accuracy']:.3g}"
+    ranks = _above(intervals.get("roc_auc"), 0.5)
+    beats = _above(gains.get("accuracy"))
+    if beats:
+        text = f"The model beats the baseline: {accuracy}, {trivial}."
+    elif ranks:
+        text = (
+            f"The model's labels are no better than the baseline: {accuracy}, {trivial}. But it ranks rows "
+            f"better than chance: its ROC AUC is {_with(metrics, intervals, 'roc_auc')}, chance has 0.5."
+        )
+    else:
+        text = (
+            f"The model does not beat the baseline: {accuracy}, {trivial}. What it says of a row is worth no "
+            "more than that, as far as these rows can tell."
+        )
+    if _below(gains.get("log_loss")):
+        text += (
+            " Its probabilities are worse than the plain shares of the classes "
+            f"(log loss {metrics['log_loss']:.3g}, theirs {baseline['metrics']['log_loss']:.3g}): "
+            "do not take them for probabilities."
+        )
+    return {"beats_baseline": beats or ranks, "text": text}
+
+
+def of_regression(
+    metrics: dict[str, float],
+    intervals: dict[str, Interval],
+    baseline: JSON,
+    gains: dict[str, Interval | None],
+) -> JSON:
+    """Return the verdict on a regression: it beats the baseline when its RMSE is lower, or its MAE."""
+    trivial = f"always predicting the training rows' mean, {baseline['predicts']:.4g},"
+    for metric in ("rmse", "mae"):
+        if _above(gains.get(metric)):
+            return {
+                "beats_baseline": True,
+                "text": f"The model beats the baseline: its {metric.upper()} is "
+                f"{_with(metrics, intervals, metric)}, {trivial} has {baseline['metrics'][metric]:.4g}.",
+            }
+    return {
+        "beats_baseline": False,
+        "text": f"The model does not beat the baseline: its RMSE is {_with(metrics, intervals, 'rmse')}, "
+        f"{trivial} has {baseline['metrics']['rmse']:.4g}. As far as these rows can tell, it has learned "
+        "nothing that the mean does not say.",
+    }
+
+
+def _with(metrics: dict[str, float], intervals: dict[str, Interval], name: str) -> str:
+    ends = intervals.get(name)
+    between = f" ({ends[0]:.3g} to {ends[1]:.3g})" if ends else ""
+    return f"{metrics[name]:.3g}{between}"
+
+
+def _above(ends: Interval | None, value: float = 0.0) -> bool:
+    return ends is not None and ends[0] > value
+
+
+def _below(ends: Interval | None) -> bool:
+    return ends is not None and ends[1] < 0
+
+
+def _shown(label: Any) -> str:
+    text = repr(label)
+    return text if len(text) <= MAX_CHARS else text[:MAX_CHARS] + "…"
