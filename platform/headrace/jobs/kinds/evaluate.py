@@ -10,8 +10,12 @@ from sqlalchemy.orm import Session
 
 from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import Stored
-from headrace.jobs.kinds import Lane, Preparation, Resolved
-from headrace.jobs.kinds.model_on_dataset import prepare_model_on_dataset, resolve_model_on_dataset
+from headrace.jobs.kinds import Lane, Preparation, Resolved, slices
+from headrace.jobs.kinds.model_on_dataset import (
+    columns_of,
+    prepare_model_on_dataset,
+    resolve_model_on_dataset,
+)
 from headrace.jobs.tables import Job
 from headrace.specs.jobs import EvaluateSpec
 from headrace.specs.task import Done
@@ -22,8 +26,12 @@ RESULT = ("metrics",)
 
 
 def resolve(session: Session, project: str, spec: EvaluateSpec) -> Resolved:
-    """Pin both refs and check that the dataset has the features and the target."""
-    return resolve_model_on_dataset(session, project, spec, with_target=True)
+    """Pin both refs and check that the dataset has the features, the target and the slices."""
+    resolved = resolve_model_on_dataset(session, project, spec, with_target=True)
+    pinned = resolved.spec
+    assert isinstance(pinned, EvaluateSpec)
+    slices.check(pinned.slices, columns_of(session, project, pinned.dataset))
+    return resolved
 
 
 def prepare(session: Session, job: Job) -> Preparation:

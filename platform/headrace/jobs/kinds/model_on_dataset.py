@@ -10,9 +10,18 @@ from headrace.errors import Invalid
 from headrace.jobs.kinds import Preparation, Resolved
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
+from headrace.registry.tables import ModelVersion
 from headrace.specs.algorithms import algorithm
-from headrace.specs.base import Column
+from headrace.specs.base import Column, ColumnType
 from headrace.specs.jobs import EvaluateSpec, PredictSpec
+
+_NUMBERS: tuple[ColumnType, ...] = ("number", "integer")
+_STRINGS: tuple[ColumnType, ...] = ("category", "text")
+_SAME: dict[ColumnType, tuple[ColumnType, ...]] = {
+    **dict.fromkeys(_NUMBERS, _NUMBERS),
+    **dict.fromkeys(_STRINGS, _STRINGS),
+}
+"""Which types of columns a model takes in place of the one that it has learned from."""
 
 
 def resolve_model_on_dataset(
@@ -21,14 +30,20 @@ def resolve_model_on_dataset(
     """Pin both refs; raise `Invalid` unless the dataset has the columns that the model needs."""
     model_ref, model = registry.resolve(session, project, spec.model, "spec", "model")
     dataset_ref, dataset = datasets.resolve(session, project, spec.dataset, "spec", "dataset")
-    there = {column["name"] for column in dataset.columns or []}
-    needed = [column["name"] for column in model.signature["inputs"]]
+    there: dict[str, ColumnType] = {column["name"]: column["type"] for column in dataset.columns or []}
+    needed = {
+        column["name"]: _SAME.get(column["type"], (column["type"],)) for column in model.signature["inputs"]
+    }
     if with_target:
-        needed.append(registry.target(session, model))
+        needed[registry.target(session, model)] = _target_types(model)
     missing = [name for name in needed if name not in there]
     if missing:
         some = ", ".join(repr(name) for name in missing[:20])
         raise Invalid.field("spec", "dataset", msg=f"{dataset_ref} lacks what {model_ref} needs: {some}")
+    other = [name for name, types in needed.items() if there[name] not in types]
+    if other:
+        some = ", ".join(f"{name!r} is {there[name]}, not {' or '.join(needed[name])}" for name in other[:20])
+        raise Invalid.field("spec", "dataset", msg=f"{dataset_ref} does not fit {model_ref}: {some}")
     pinned = spec.model_copy(update={"model": str(model_ref), "dataset": str(dataset_ref)})
     return Resolved(spec=pinned, model=model_ref.name, dataset=dataset_ref.name)
 
@@ -47,13 +62,21 @@ def prepare_model_on_dataset(session: Session, job: Job, spec: EvaluateSpec | Pr
     )
 
 
-def columns_of(session: Session, project: str, dataset: str) -> list[str]:
-    """Return the names of the columns of the version ``dataset``."""
+def columns_of(session: Session, project: str, dataset: str) -> dict[str, ColumnType]:
+    """Return the columns of the version ``dataset``: their types by name."""
     _, version = datasets.resolve(session, project, dataset, "spec", "dataset")
-    return [column["name"] for column in version.columns or []]
+    return {column["name"]: column["type"] for column in version.columns or []}
 
 
 def outputs_of(session: Session, project: str, model: str) -> list[str]:
     """Return the names of the outputs that the version ``model`` can give."""
     _, version = registry.resolve(session, project, model, "spec", "model")
     return [column["name"] for column in version.signature["outputs"]]
+
+
+def _target_types(model: ModelVersion) -> tuple[ColumnType, ...]:
+    """Return the types of column that can hold what ``model`` predicts."""
+    if model.task == "regression":
+        return _NUMBERS
+    learned: ColumnType = model.signature["outputs"][0]["type"]
+    return _STRINGS if learned in _STRINGS else (learned,)

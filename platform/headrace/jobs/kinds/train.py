@@ -14,7 +14,7 @@ from headrace.artifacts.store import Stored
 from headrace.datasets import service as datasets
 from headrace.datasets.tables import DatasetVersion
 from headrace.errors import FieldError, Invalid
-from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version
+from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version, slices
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
 from headrace.specs.algorithms import TARGETS, Algorithm, algorithm
@@ -38,7 +38,10 @@ def resolve(session: Session, project: str, spec: TrainSpec) -> Resolved:
     params = chosen.check_params(spec.params, "spec", "params")
     task = _task(spec, chosen, columns)
     chosen.check_fit(params, task, "spec", "params")
-    features = _features(spec, chosen, columns)
+    features = _features(spec, chosen.narrowed(params), columns)
+    typed = [column for column in _columns(version, spec) if column.name in features]
+    chosen.check_columns(params, typed, "spec", "params")
+    slices.check(spec.slices, columns)
     resolved = spec.model_copy(
         update={
             "dataset": str(ref),
@@ -71,7 +74,7 @@ def prepare_training(
     return Preparation(
         runtime=chosen.runtime,
         inputs={"data": data.digest, **{name: file.digest for name, file in base.items()}},
-        columns=[Column.model_validate(column) for column in version.columns or []],
+        columns=_columns(version, spec),
         code=chosen.code,
         lineage={
             "dataset": dataset,
@@ -119,6 +122,14 @@ def _typed(version: DatasetVersion, spec: TrainSpec) -> dict[str, ColumnType]:
         if name not in columns:
             raise Invalid.field("spec", "types", name, msg=_no_column(name, columns))
     return {**columns, **spec.types}
+
+
+def _columns(version: DatasetVersion, spec: TrainSpec) -> list[Column]:
+    """Return the columns with the types that they are learned as."""
+    types = _typed(version, spec)
+    return [
+        Column.model_validate(column | {"type": types[column["name"]]}) for column in version.columns or []
+    ]
 
 
 def _task(spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType]) -> TaskType:
