@@ -33,7 +33,8 @@ from headrace.specs.base import Name
 PREFIX = "HEADRACE_"
 MAX_SOCKET_PATH_BYTES = 107
 """What the kernel's ``sockaddr_un`` holds on Linux; macOS holds 103, so we stay below that."""
-_ROOM_FOR_SOCKET_NAME = len("/broker.sock") + 4
+_ROOM_FOR_SOCKET_NAME = len("/model-01234567.sock") + 4
+_SECRETS = ("key", "serve_secret")
 _PASSWORD = re.compile(r"(://[^/:\s]*:)[^/\s]*(?=@)|([?&](?:password|secret|token)=)[^&\s]*", re.IGNORECASE)
 
 
@@ -119,6 +120,18 @@ class Settings(BaseModel):
     collect_every_s: Annotated[
         Seconds, Field(description="How often the scheduler walks the store for bytes that nothing needs")
     ] = 300.0
+    serve_url: Annotated[
+        str | None,
+        Field(
+            pattern=r"^tcp://[^/]+:[0-9]+$",
+            description="Where `serve` listens: tcp://host:port; by default a socket in the runtime folder",
+        ),
+    ] = None
+    serve_secret: Annotated[
+        str | None,
+        Field(min_length=16, repr=False, description="What the web server and `serve` on a port both know"),
+    ] = None
+    serve_models: Annotated[int, Field(ge=1, le=1000, description="Versions that `serve` keeps loaded")] = 4
     rate_per_s: Annotated[
         float,
         Field(
@@ -188,6 +201,11 @@ class Settings(BaseModel):
         return self.runtime / "broker.sock"
 
     @property
+    def serve_socket(self) -> Path:
+        """Where the serving process listens unless it has a URL."""
+        return self.runtime / "serve.sock"
+
+    @property
     def broker_is_embedded(self) -> bool:
         """Whether the broker is the one that `headrace up` starts itself."""
         return self.broker_url == _embedded_broker_url(self.runtime)
@@ -228,7 +246,7 @@ class Settings(BaseModel):
         shown = []
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if name == "key" and value is not None:
+            if name in _SECRETS and value is not None:
                 text = "***"
             elif isinstance(value, tuple):
                 text = ",".join(value)
@@ -294,5 +312,5 @@ def _explain(loc: tuple[str | int, ...], msg: str, value: Any, sources: Mapping[
         return FieldError(loc=("settings",), msg=msg)
     name = str(loc[0])
     where = variable(name) if sources.get(name) != "option" else name
-    shown = "" if name == "key" else f" (it is {redact(repr(value))[:200]})"
+    shown = "" if name in _SECRETS else f" (it is {redact(repr(value))[:200]})"
     return FieldError(loc=(where,), msg=f"{msg[:1].lower()}{msg[1:]}{shown}")

@@ -18,7 +18,7 @@ from headrace_web.routes import Routes
 Problem = Callable[..., dict[str, Any]]
 
 PUBLIC = {"/healthz", "/readyz", "/openapi.json", "/docs", "/static/<path:filename>"}
-FILLED = {"name": "iris", "id": "job_0", "version": "1", "path": "page.css"}
+FILLED = {"name": "iris", "ref": "iris", "id": "job_0", "version": "1", "path": "page.css"}
 ROLES = ("viewer", "submitter", "maintainer", "admin")
 
 

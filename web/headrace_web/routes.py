@@ -23,7 +23,7 @@ from werkzeug.routing import BaseConverter
 
 from headrace.errors import FieldError, Invalid, NotFound
 from headrace.specs.algorithms import field_errors
-from headrace.specs.base import NAME_PATTERN
+from headrace.specs.base import NAME_PATTERN, REF_PATTERN
 from headrace_web import auth, body
 from headrace_web.calls import Answer, Call, Parts
 from headrace_web.pagination import Query
@@ -54,6 +54,14 @@ class NameConverter(Converter):
     schema = {"type": "string", "pattern": NAME_PATTERN}
 
 
+class RefConverter(Converter):
+    """A model's name, or name@version, or name@alias."""
+
+    regex = "[^/]+"
+    part_isolating = True
+    schema = {"type": "string", "pattern": REF_PATTERN}
+
+
 class VersionConverter(Converter):
     """The number of a version, from 1."""
 
@@ -74,6 +82,7 @@ class IdConverter(Converter):
 
 CONVERTERS: dict[str, type[Converter]] = {
     "name": NameConverter,
+    "ref": RefConverter,
     "version": VersionConverter,
     "id": IdConverter,
 }

@@ -1,4 +1,4 @@
-"""The command ``headrace worker``."""
+"""The commands ``headrace worker`` and ``headrace serve``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,31 @@ from types import FrameType
 
 import click
 
-from headrace import logs
+from headrace import logs, schema
 from headrace.config import Settings
 
 _SHUTDOWN_S = 5.0
+
+
+@click.command()
+def serve() -> None:
+    """Keep models loaded and predict with them, for the web server. SIGTERM or Ctrl-C ends it."""
+    from headrace_workers.serving import server
+
+    settings = Settings.load()
+    logs.configure(settings, "serve")
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        # Whatever still predicts dies with this process.
+        threading.Timer(_SHUTDOWN_S, os._exit, args=(1,)).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    server.serve(settings, stopping)
+    logging.shutdown()
+    os._exit(0)
 
 
 @click.command()
@@ -26,6 +47,7 @@ def worker(queues: str | None, slots: int | None) -> None:
 
     settings = Settings.load(queues=queues, slots=slots)
     logs.configure(settings, "worker")
+    schema.require(settings.database_url)
     supervisor = Supervisor(settings)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

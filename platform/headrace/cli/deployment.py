@@ -96,9 +96,9 @@ def check_port(settings: Settings) -> None:
 
 def prepare(settings: Settings) -> None:
     """Bring the schema up to date, and see that there is an admin key and room for the broker."""
-    from headrace import db
+    from headrace import db, schema
 
-    db.upgrade(settings.database_url)
+    schema.upgrade(settings.database_url)
     database = db.Database(settings.database_url)
     try:
         _ensure_admin_key(settings, database)
@@ -111,7 +111,7 @@ def prepare(settings: Settings) -> None:
 def parts(settings: Settings) -> list[Part]:
     """Return what runs, in the order of starting."""
     own = (sys.executable, "-m", "headrace", "--debug")
-    found = [Part(name=name, command=(*own, name)) for name in ("web", "scheduler", "worker")]
+    found = [Part(name=name, command=(*own, name)) for name in ("web", "scheduler", "worker", "serve")]
     if settings.broker_is_embedded:
         listens = partial(broker.answers, settings)
         found.insert(0, Part(name="broker", command=broker.command(settings), started=listens, last=True))

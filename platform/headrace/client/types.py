@@ -119,6 +119,14 @@ class Reproduction(TypedDict):
     at: str
 
 
+class Predictions(TypedDict):
+    """One prediction per instance: ``label`` and ``probabilities``, or ``value``."""
+
+    model: str
+    version: int
+    predictions: list[dict[str, Any]]
+
+
 class ModelVersion(TypedDict, total=False):
     """One version of a model, with all that is needed to make it again."""
 

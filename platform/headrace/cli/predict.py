@@ -1,0 +1,54 @@
+"""The command that predicts a few instances at once."""
+
+from __future__ import annotations
+
+import json
+from typing import IO, Any
+
+import click
+
+from headrace.cli.options import connect, server_options
+from headrace.errors import Malformed
+
+
+@click.command()
+@click.argument("ref", metavar="NAME[@VERSION|@ALIAS]")
+@click.argument("instances", type=click.File(encoding="utf-8"), metavar="FILE")
+@server_options
+def predict(ref: str, instances: IO[str], as_json: bool, **server: Any) -> None:
+    """Predict the instances in FILE (- is standard input): a JSON object, a list of them, or one a line.
+
+    For many rows upload them and submit a predict job instead.
+    """
+    from headrace.cli import output
+
+    given = _read(instances)
+    with connect(**server) as client:
+        answer = client.predict(ref, given)
+    if as_json:
+        output.print_json(answer)
+        return
+    rows = [
+        (
+            number,
+            found.get("label", found.get("value")),
+            f"{max(found['probabilities'].values()):.4f}" if found.get("probabilities") else "",
+        )
+        for number, found in enumerate(answer["predictions"], 1)
+    ]
+    output.print_table(["", "prediction", "probability"], rows, empty="no instances")
+
+
+def _read(file: IO[str]) -> list[dict[str, Any]]:
+    text = file.read()
+    try:
+        found = json.loads(text)
+    except ValueError:
+        try:
+            found = [json.loads(line) for line in text.splitlines() if line.strip()]
+        except ValueError as error:
+            raise Malformed(f"{file.name} holds neither JSON nor a JSON object a line: {error}") from None
+    instances = found if isinstance(found, list) else [found]
+    if not instances or not all(isinstance(instance, dict) for instance in instances):
+        raise Malformed(f"{file.name} should hold an object of the model's input columns, or a list of them")
+    return instances
