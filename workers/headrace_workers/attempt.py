@@ -1,8 +1,8 @@
 """One attempt of one job, from the claim to the commit.
 
-`run_attempt` reads as the pipeline that it is: prepare the inputs, run the job process, conclude. Each step
-lets the heartbeat beat; whatever ends the attempt early, ends it by an exception that carries the outcome.
-When the lease is lost nothing is written: the job is another attempt's.
+`_attempt` reads as the pipeline that it is: prepare the inputs, run the job process, commit. Each step lets
+the heartbeat beat; whatever ends the attempt early, ends it by an exception, and `headrace_workers.retries`
+says what that comes to. When the lease is lost nothing is written: the job is another attempt's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from headrace import logs, origin
 from headrace.artifacts.store import Store, Stored, fetch_file, put_file
 from headrace.config import Settings
 from headrace.db import Database, clock
-from headrace.errors import ArtifactCorrupt, ArtifactMissing, HeadraceError, LeaseLost
+from headrace.errors import ArtifactCorrupt, ArtifactMissing, LeaseLost, Unavailable
 from headrace.jobs import checkpoints, kinds, leases, transitions
 from headrace.jobs.events import Event
 from headrace.jobs.leases import Lease
@@ -41,10 +42,12 @@ from headrace.specs.task import (
     Progress,
     Task,
 )
+from headrace_workers.blocking import beating
 from headrace_workers.heartbeat import Heartbeat
 from headrace_workers.job_pipes import Exited, Garbage, LogLines
 from headrace_workers.job_process import ForkServer, JobProcess, SpawnFailed
 from headrace_workers.outcomes import Broken, Cancelled, Computed, HandedBack, Interrupted, Outcome
+from headrace_workers.retries import ending
 from headrace_workers.scratch import Scratch
 
 _SPAWN_PATIENCE_S = 60.0
@@ -65,51 +68,49 @@ class Site:
 
 def run_attempt(site: Site, lease: Lease) -> None:
     """Run the claimed job to an end and write it down. Raises nothing of the job's own making."""
-    folder = site.scratch.new(lease.job)
+    heartbeat = Heartbeat(site.db, site.settings, lease, site.stop)
     try:
-        with site.db.read() as session:
-            job = session.get_one(Job, lease.job)
+        job = heartbeat.read(lambda session: session.get_one(Job, lease.job))
+        heartbeat.timeout_s = job.timeout_s
         came_from = Origin(project=job.project, request_id=job.request_id, traceparent=job.traceparent)
         with origin.acting(came_from), logs.job(job.id, lease.attempt):
             _log.info("%s attempt %d begins", job.kind, lease.attempt, extra={"action": "attempt.begin"})
-            _run(site, lease, job, folder)
+            _run(site, lease, job, heartbeat)
     except LeaseLost as lost:
         _log.warning("%s", lost.detail)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(site: Site, lease: Lease, job: Job, folder: Path) -> None:
-    heartbeat = Heartbeat(site.db, site.settings, lease, site.stop, job.timeout_s)
-    outcome = _outcome(site, lease, job, folder, heartbeat)
-    _conclude(site, lease, job, folder, outcome, heartbeat)
+def _run(site: Site, lease: Lease, job: Job, heartbeat: Heartbeat) -> None:
+    """Run the attempt and write its outcome down."""
+    with ExitStack() as stack:
+        outcome = ending(lambda: _attempt(site, lease, job, heartbeat, stack))
+        if not isinstance(outcome, Computed):
+            heartbeat.persist(lambda session: _end(site, session, lease, outcome))
+        ended = type(outcome).__name__
+        extra = {"action": "attempt.end", "outcome": ended}
+        _log.info("attempt %d ends: %s", lease.attempt, ended, extra=extra)
 
 
-def _outcome(site: Site, lease: Lease, job: Job, folder: Path, heartbeat: Heartbeat) -> Outcome:
-    try:
-        preparation = _prepare(site, job, folder, heartbeat)
-        with _spawn(site.servers[preparation.runtime], folder, heartbeat) as process:
-            return _watch(process, heartbeat, lambda made: _keep(site, lease, folder, made, heartbeat))
-    except Interrupted as interrupted:
-        return interrupted.outcome
-    except LeaseLost:
-        raise
-    except (ArtifactCorrupt, ArtifactMissing, OSError) as error:
-        return Broken(type=type(error).__name__, message=f"cannot prepare the job: {error}", retryable=True)
-    except HeadraceError as error:
-        return Broken(type=type(error).__name__, message=error.detail, retryable=False)
+def _attempt(site: Site, lease: Lease, job: Job, heartbeat: Heartbeat, stack: ExitStack) -> Outcome:
+    folder = site.scratch.new(lease.job)
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    preparation = _prepare(site, job, folder, heartbeat)
+    with _spawn(site.servers[preparation.runtime], folder, heartbeat) as process:
+        outcome = _watch(process, heartbeat, lambda made: _keep(site, lease, folder, made, heartbeat))
+    # The job process is dead, so its outputs can no longer change.
+    return _commit(site, lease, job, folder, outcome, heartbeat) if isinstance(outcome, Computed) else outcome
 
 
 def _prepare(site: Site, job: Job, folder: Path, heartbeat: Heartbeat) -> kinds.Preparation:
     """Put the task and its verified inputs into ``folder``."""
-    with site.db.read() as session:
-        preparation = kinds.kind(job.kind).prepare(session, job)
-        left = checkpoints.of(session, job.id)
+    kind = kinds.kind(job.kind)
+    preparation = heartbeat.read(lambda session: kind.prepare(session, job))
+    left = heartbeat.read(lambda session: checkpoints.of(session, job.id))
     (folder / "in").mkdir()
     (folder / "out").mkdir()
     inputs = {name: f"in/{name}" for name in preparation.inputs}
     for name, digest in preparation.inputs.items():
-        fetch_file(site.store, digest, folder / inputs[name], heartbeat.beat)
+        _fetch(site.store, digest, folder / inputs[name], heartbeat)
     usable = _fetch_checkpoints(site.store, left, folder, heartbeat)
     task = Task(
         job=job.id,
@@ -135,7 +136,7 @@ def _fetch_checkpoints(store: Store, left: list[Stored], folder: Path, heartbeat
     for number, stored in enumerate(left, 1):
         path = folder / "in" / f"checkpoint-{number}"
         try:
-            fetch_file(store, stored.digest, path, heartbeat.beat)
+            _fetch(store, stored.digest, path, heartbeat)
         except (ArtifactCorrupt, ArtifactMissing) as error:
             path.unlink(missing_ok=True)
             heartbeat.record_log(LogLines(lines=(f"a checkpoint is not used: {error.detail}",)))
@@ -144,14 +145,22 @@ def _fetch_checkpoints(store: Store, left: list[Stored], folder: Path, heartbeat
     return usable
 
 
+def _fetch(store: Store, digest: str, path: Path, heartbeat: Heartbeat) -> None:
+    beating(heartbeat, lambda proceed: fetch_file(store, digest, path, proceed))
+
+
+def _put(store: Store, path: Path, heartbeat: Heartbeat) -> Stored:
+    return beating(heartbeat, lambda proceed: put_file(store, path, proceed))
+
+
 def _spawn(server: ForkServer, folder: Path, heartbeat: Heartbeat) -> JobProcess:
     deadline = time.monotonic() + _SPAWN_PATIENCE_S
     while True:
         try:
-            return server.spawn(folder)
-        except SpawnFailed as error:
+            return server.spawn(folder, keepalive=heartbeat.beat)
+        except SpawnFailed:
             if time.monotonic() > deadline:
-                raise Interrupted(Broken(type="SpawnFailed", message=error.detail, retryable=True)) from error
+                raise
             heartbeat.beat()
             server.ready(0.5)
 
@@ -189,9 +198,10 @@ def _keep(site: Site, lease: Lease, folder: Path, made: Checkpoint, heartbeat: H
     try:
         if not _is_plain_file(path):  # a newer one has taken its place
             return
-        stored = put_file(site.store, path, heartbeat.beat)
-    except OSError as error:
-        message = f"the checkpoint at {made.position} cannot be stored: {error.strerror}"
+        stored = _put(site.store, path, heartbeat)
+    except (OSError, Unavailable) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.detail
+        message = f"the checkpoint at {made.position} cannot be stored: {reason}"
         heartbeat.record_log(LogLines(lines=(message,)))
         return
     heartbeat.persist(lambda session: checkpoints.keep(session, lease, stored, clock(session)))
@@ -208,46 +218,26 @@ def _verdict(exited: Exited, last: Done | Failed | Garbage | None) -> Outcome:
     return Broken(type="ProcessDied", message=f"worker lost: the job process {exited.reason}", retryable=True)
 
 
-def _conclude(
-    site: Site, lease: Lease, job: Job, folder: Path, outcome: Outcome, heartbeat: Heartbeat
-) -> None:
-    """Write the outcome down. The job process is dead, so its outputs can no longer change."""
-    if isinstance(outcome, Computed):
-        outcome = _commit(site, lease, job, folder, outcome.done, heartbeat) or outcome
-    if not isinstance(outcome, Computed):
-        heartbeat.persist(lambda session: _end(site, session, lease, outcome))
-    ended = type(outcome).__name__
-    _log.info("attempt %d ends: %s", lease.attempt, ended, extra={"action": "attempt.end", "outcome": ended})
-
-
 def _commit(
-    site: Site, lease: Lease, job: Job, folder: Path, done: Done, heartbeat: Heartbeat
-) -> Outcome | None:
+    site: Site, lease: Lease, job: Job, folder: Path, computed: Computed, heartbeat: Heartbeat
+) -> Outcome:
     """Store the outputs and commit the effects; return another outcome if that could not be."""
 
-    def write(session: Session) -> Outcome | None:
+    def write(session: Session) -> Outcome:
         held = leases.hold(session, lease)
         if held.cancel_requested:
             return Cancelled()
         now = clock(session)
-        result = kinds.kind(job.kind).commit(session, held, done, files, now)
+        result = kinds.kind(job.kind).commit(session, held, computed.done, files, now)
         transitions.succeed(session, lease, result=result, now=now)
-        return None
+        return computed
 
     try:
-        files = _store_outputs(site.store, folder, done.outputs, heartbeat)
+        files = _store_outputs(site.store, folder, computed.done.outputs, heartbeat)
         return heartbeat.persist(write)
-    except Interrupted as interrupted:
-        return interrupted.outcome
-    except LeaseLost:
-        raise
-    except HeadraceError as error:
-        return Broken(type=type(error).__name__, message=error.detail, retryable=False)
     except (KeyError, TypeError, ValidationError) as error:
         _log.exception("%s: its result cannot be used", job.id)
         return Broken(type="ProtocolError", message=f"the result lacks {error}"[:500], retryable=False)
-    except OSError as error:
-        return Broken(type="StorageError", message=f"cannot store the outputs: {error}", retryable=True)
 
 
 def _store_outputs(
@@ -264,7 +254,7 @@ def _store_outputs(
                     retryable=False,
                 )
             )
-        files[name] = put_file(store, path, heartbeat.beat)
+        files[name] = _put(store, path, heartbeat)
     return files
 
 

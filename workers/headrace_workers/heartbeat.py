@@ -1,12 +1,16 @@
 """The heartbeat of one attempt: renews its lease and records what happened, both in one fenced transaction.
 
-It has no thread. The attempt calls `beat` whenever it can, between reads, chunks and phases, and `beat` does
-what is due; so a heartbeat that fails is an exception in the very code that must then stop.
+It has no thread. The attempt calls `beat` whenever it can, between reads and phases, and `beat` does what is
+due; so a heartbeat that fails is an exception in the very code that must then stop. What may block for long
+runs beside it (`headrace_workers.blocking`).
+
+While the database is away the attempt goes on, and tries again, until another worker may have its job.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -29,23 +33,25 @@ FLUSH_S = 0.5
 MAX_LOG_BYTES = 4 * 1024 * 1024
 """What is kept of the log of one attempt; the rest is dropped, and said to be."""
 
+LOOK_S = 0.5
+"""A worker that shuts down is noticed after so long."""
+
 _RETRY_S = 0.5
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 class Heartbeat:
-    """Keeps ``lease`` in force for one attempt, which is limited to ``timeout_s`` seconds from now."""
+    """Keeps ``lease`` in force for one attempt, which ends after `timeout_s` seconds."""
 
-    def __init__(
-        self, db: Database, settings: Settings, lease: Lease, stop: threading.Event, timeout_s: float
-    ) -> None:
+    def __init__(self, db: Database, settings: Settings, lease: Lease, stop: threading.Event) -> None:
         self._db = db
         self._settings = settings
         self._lease = lease
         self._stop = stop
-        self._timeout_s = timeout_s
+        self.timeout_s = math.inf
         self._started = self._renewed = time.monotonic()
+        self._not_before = self._started
         self._pending: list[Event] = []
         self._pending_since = 0.0
         self._log_bytes = 0
@@ -53,23 +59,18 @@ class Heartbeat:
     def beat(self) -> None:
         """Do what is due. Raises `LeaseLost`, or `Interrupted` when the attempt must stop."""
         now = time.monotonic()
-        if now - self._renewed >= self._settings.renew_s or (
-            self._pending and now - self._pending_since >= FLUSH_S
-        ):
+        if now >= self._next_write():
             self._renew(now)
         if self._stop.is_set():
             raise Interrupted(HandedBack())
-        if now - self._started > self._timeout_s:
-            message = f"the attempt took longer than timeout_s, {self._timeout_s:g} s"
+        if now - self._started > self.timeout_s:
+            message = f"the attempt took longer than timeout_s, {self.timeout_s:g} s"
             raise Interrupted(Broken(type="TimedOut", message=message, retryable=False))
 
     def due_in(self) -> float:
         """Return the seconds until `beat` has something to do."""
         now = time.monotonic()
-        due = self._renewed + self._settings.renew_s
-        if self._pending:
-            due = min(due, self._pending_since + FLUSH_S)
-        return max(0.0, min(due, self._started + self._timeout_s) - now)
+        return max(0.0, min(self._next_write(), self._started + self.timeout_s, now + LOOK_S) - now)
 
     def record(self, event: Event) -> None:
         """Keep ``event`` for the next beat. Of several progress events in a row only the last is kept."""
@@ -90,23 +91,44 @@ class Heartbeat:
             kept += f"\n[the log is longer than {MAX_LOG_BYTES} bytes; the rest is dropped]\n".encode()
         self.record(Event("log", {"text": kept.decode(errors="replace")}))
 
+    def read(self, look: Callable[[Session], T]) -> T:
+        """Return what ``look`` reads. Tries again while the database is away. Raises `LeaseLost`."""
+
+        def attempt() -> T:
+            with self._db.read() as session:
+                return look(session)
+
+        return self._patiently(attempt)
+
     def persist(self, write: Callable[[Session], T]) -> T:
         """Run ``write`` in a transaction, with what is still to be recorded.
 
         Tries again while the database is away. Raises `LeaseLost` when the lease is gone, which it also is
         when a commit that seemed to fail had in truth succeeded.
         """
+
+        def attempt() -> T:
+            with self._db.transaction() as session:
+                self._hold(session)
+                return write(session)
+
+        result = self._patiently(attempt)
+        self._pending.clear()
+        return result
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
         while True:
             try:
-                with self._db.transaction() as session:
-                    self._hold(session)
-                    result = write(session)
+                return attempt()
             except AWAY as error:
                 self._give_up_in_time(error)
                 time.sleep(_RETRY_S)
-            else:
-                self._pending.clear()
-                return result
+
+    def _next_write(self) -> float:
+        due = self._renewed + self._settings.renew_s
+        if self._pending:
+            due = min(due, self._pending_since + FLUSH_S)
+        return max(due, self._not_before)
 
     def _hold(self, session: Session) -> bool:
         return leases.renew(
@@ -123,8 +145,7 @@ class Heartbeat:
                 cancel_requested = self._hold(session)
         except AWAY as error:
             self._give_up_in_time(error)
-            # What is pending is tried again after a while, not at once.
-            self._pending_since = now
+            self._not_before = time.monotonic() + _RETRY_S
             return
         self._renewed = now
         self._pending.clear()

@@ -24,7 +24,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -97,12 +97,17 @@ class ForkServer:
         return server.process.pid if server and server.alive else None
 
     def spawn(
-        self, scratch: Path, *, entry: str = DEFAULT_ENTRY, address_space_bytes: int | None = None
+        self,
+        scratch: Path,
+        *,
+        entry: str = DEFAULT_ENTRY,
+        address_space_bytes: int | None = None,
+        keepalive: Callable[[], None] = lambda: None,
     ) -> JobProcess:
         """Start a job process that works in the folder ``scratch`` and calls ``entry(message_fd)``.
 
-        Returns when it runs. Raises `SpawnFailed`; then nothing runs, and it is worth trying again once
-        `ready` says so.
+        Returns when it runs; until then calls ``keepalive``, whose exceptions end it. Raises `SpawnFailed`;
+        then nothing runs, and it is worth trying again once `ready` says so.
         """
         server = self._current
         if server is None or not server.ready(0):
@@ -112,7 +117,7 @@ class ForkServer:
             "entry": entry,
             "address_space_bytes": address_space_bytes,
         }
-        return JobProcess(server, request, self._answer_timeout_s)
+        return JobProcess(server, request, self._answer_timeout_s, keepalive)
 
     def stop(self) -> None:
         """End the server and kill its jobs; return when they are dead."""
@@ -162,7 +167,13 @@ class JobProcess:
     ``pid`` is the id of the process and of its group.
     """
 
-    def __init__(self, server: ServerProcess, request: dict[str, Any], timeout: float) -> None:
+    def __init__(
+        self,
+        server: ServerProcess,
+        request: dict[str, Any],
+        timeout: float,
+        keepalive: Callable[[], None],
+    ) -> None:
         self._server = server
         self._answers = b""
         self._ending: Exited | None = None
@@ -186,7 +197,7 @@ class JobProcess:
                 theirs.close()
                 os.close(message_fd)
                 os.close(log_fd)
-            self.pid = self._ask(request, timeout)
+            self.pid = self._ask(request, timeout, keepalive)
         except BaseException:
             self._close()
             raise
@@ -233,20 +244,24 @@ class JobProcess:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, request: dict[str, Any], timeout: float) -> int:
+    def _ask(self, request: dict[str, Any], timeout: float, keepalive: Callable[[], None]) -> int:
         """Send ``request`` and return the id of the process that answers."""
         deadline = time.monotonic() + timeout
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
         try:
             self._connection.sendall(json.dumps(request).encode() + b"\n")
             while b"\n" not in self._answers:
-                self._connection.settimeout(max(0.001, deadline - time.monotonic()))
+                if not poll.poll(_POLL_S * 1000):
+                    keepalive()
+                    if time.monotonic() > deadline:
+                        self._server.broken = True
+                        raise SpawnFailed(f"no process answered within {timeout} s")
+                    continue
                 data = self._connection.recv(4096)
                 if not data:
                     raise SpawnFailed("the fork server died")
                 self._answers += data
-        except TimeoutError:
-            self._server.broken = True
-            raise SpawnFailed(f"no process answered within {timeout} s") from None
         except OSError as error:
             raise SpawnFailed(f"the fork server died: {error}") from None
         line, _, self._answers = self._answers.partition(b"\n")

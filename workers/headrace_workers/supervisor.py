@@ -32,6 +32,7 @@ from headrace_workers.scratch import Scratch, sweep
 
 SEEN_EVERY_S = 5.0
 _READY_PATIENCE_S = 1.0
+_PAUSE_S = 1.0
 _log = logging.getLogger(__name__)
 
 PRELOADS: Mapping[Runtime, str] = {"plain": "light", "tensorflow": "heavy"}
@@ -109,18 +110,23 @@ class Supervisor:
     def _serve(self, site: Site, lane: Lane) -> None:
         needs = [server for runtime, server in site.servers.items() if runtime in NEEDS[lane]]
         while not self._stop.is_set():
-            if not all(server.ready(_READY_PATIENCE_S) for server in needs):
-                continue
-            seen = self._tickets
-            lease = self._claim(site, lane)
-            if lease is None:
-                self._wait(seen)
-                continue
             try:
-                run_attempt(site, lease)
+                if all(server.ready(_READY_PATIENCE_S) for server in needs):
+                    self._serve_one(site, lane)
             except Exception:
-                # A bug of ours. The lease expires, the job runs again, and the slot must live on.
-                _log.exception("%s: the attempt could not be run", lease.job)
+                # Whatever it was, the slot must live on: a dead one would look idle. If a job was claimed,
+                # its lease expires and it runs again.
+                _log.exception("a slot was disturbed")
+                self._stop.wait(_PAUSE_S)
+
+    def _serve_one(self, site: Site, lane: Lane) -> None:
+        """Run a job; where there is none, wait for a ticket or until it is time to look again."""
+        seen = self._tickets
+        lease = self._claim(site, lane)
+        if lease is None:
+            self._wait(seen)
+        else:
+            run_attempt(site, lease)
 
     def _wait(self, seen: int) -> None:
         """Wait for a ticket that came after the count was ``seen``, or until it is time to look again."""

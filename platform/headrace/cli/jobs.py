@@ -98,9 +98,9 @@ def submit(
     _merge(body, name=name, priority=priority, queue=queue, max_attempts=max_attempts, timeout_s=timeout_s)
     _merge(body, depends_on=list(depends_on) or None)
     for path, value in _pairs("--result", results):
-        job, _, taken = str(value).partition(".")
-        _put(body["spec"], path.split("."), {"$result": job} | ({"path": taken} if taken else {}))
-        body["depends_on"] = list(dict.fromkeys([*body.get("depends_on", []), job]))
+        source, _, taken = str(value).partition(".")
+        _put(body["spec"], path.split("."), {"$result": source} | ({"path": taken} if taken else {}))
+        body["depends_on"] = list(dict.fromkeys([*body.get("depends_on", []), source]))
     for key, value in _pairs("--tag", tags):
         _put(body, ["tags", key], value if isinstance(value, str) else json.dumps(value))
     with connect(**server) as client:

@@ -53,7 +53,8 @@ class Deployment:
     def start_worker(self) -> subprocess.Popen[bytes]:
         script = Path(__file__).with_name("light_worker.py")
         plugins = Path(__file__).parents[2] / "plugins"
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(plugins), **self.settings.environ()}
+        path = os.pathsep.join([str(plugins), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path, **self.settings.environ()}
         log = self.settings.data / f"worker-{len(self.workers)}.log"
         with log.open("wb") as output:
             worker = subprocess.Popen([sys.executable, script], env=environment, stderr=output, stdout=output)
