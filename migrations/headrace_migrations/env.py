@@ -14,6 +14,7 @@ from headrace.registry import tables as _registry  # noqa: F401
 from headrace.schedules import tables as _schedules  # noqa: F401
 
 _UPGRADE_LOCK = 0x48654D67
+_LOCK_TIMEOUT = "3s"
 
 db = Database(context.config.attributes["url"])
 try:
@@ -28,6 +29,8 @@ try:
         with connection.begin():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+                # Whoever waits for a table's lock makes all others wait behind: not for long, and again.
+                connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
             context.run_migrations()
 finally:
     db.close()

@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url, text
@@ -34,6 +36,9 @@ AWAY = (InterfaceError, OperationalError, PoolTimeout)
 
 MAX_INTEGER = 2**31 - 1
 """The largest number that an Integer column holds."""
+
+APPLICATION = "headrace "
+"""Before the number of the newest revision that it knows: how a process calls itself at PostgreSQL."""
 
 _READ_ONLY = "headrace_read_only"
 _CALLBACKS = "headrace_after_commit"
@@ -173,7 +178,11 @@ def _engine(url: str) -> Engine:
             pool_pre_ping=True,
             pool_size=10,
             max_overflow=20,
-            connect_args={"connect_timeout": 5, "options": "-c lock_timeout=30s -c timezone=UTC"},
+            connect_args={
+                "connect_timeout": 5,
+                "options": "-c lock_timeout=30s -c timezone=UTC",
+                "application_name": f"{APPLICATION}{code_revision():04d}",
+            },
         )
     raise ValueError(f"HEADRACE_DATABASE_URL: {backend} is not supported; use sqlite:/// or postgresql://")
 
@@ -212,22 +221,24 @@ def _begin_sqlite(connection: Any) -> None:
 
 
 def upgrade(url: str) -> None:
-    """Bring the schema at ``url`` to the newest revision. Safe to call from several processes at once."""
+    """Bring the schema at ``url`` to the newest revision. Safe to call from several processes at once.
+
+    Whether anybody who still works with the old one is in the way, `headrace.schema.upgrade` asks first.
+    """
     from alembic import command
 
-    command.upgrade(_alembic(url), "head")
+    command.upgrade(alembic_config(url), "head")
 
 
-def schema_is_current(session: Session) -> bool:
-    """Return whether the schema is the one that this code expects."""
-    from alembic.migration import MigrationContext
-    from alembic.script import ScriptDirectory
-
-    head = ScriptDirectory.from_config(_alembic("")).get_current_head()
-    return MigrationContext.configure(session.connection()).get_current_revision() == head
+@cache
+def code_revision() -> int:
+    """Return the number of the newest revision that this code knows: the names of the files begin with it."""
+    versions = files("headrace_migrations") / "versions"
+    return max(int(file.name[:4]) for file in versions.iterdir() if file.name[:4].isdigit())
 
 
-def _alembic(url: str) -> Any:
+def alembic_config(url: str) -> Any:
+    """Return what Alembic needs to know in order to work on the schema at ``url``."""
     from alembic.config import Config
 
     config = Config()

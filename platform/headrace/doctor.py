@@ -23,11 +23,11 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from headrace import broker
+from headrace import broker, schema
 from headrace.access import service as access
 from headrace.artifacts.store import open_store
 from headrace.config import Settings, redact
-from headrace.db import AWAY, OLDEST_SQLITE, Database, clock, schema_is_current
+from headrace.db import AWAY, OLDEST_SQLITE, Database, clock
 from headrace.errors import HeadraceError, Unauthenticated
 from headrace.jobs import queues, workers
 from headrace.jobs.states import State
@@ -65,7 +65,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     try:
         with database.read() as session:
             yield _schema(session, settings)
-            if not schema_is_current(session):
+            if schema.look(session).problem:
                 return
             for check in (_clock, _key_file, _workers, _scheduler):
                 yield check(session, settings)
@@ -177,8 +177,14 @@ def _schema(session: Session, settings: Settings) -> Finding:
     where = redact(settings.database_url)
     connection = session.connection()
     version = ".".join(map(str, connection.dialect.server_version_info or ()))
-    if not schema_is_current(session):
-        return Finding("database", "error", f"{where}: the schema is not current", "headrace db upgrade")
+    found = schema.look(session)
+    if found.problem:
+        mend = found.state in ("empty", "older")
+        advice = "headrace db upgrade" if mend else "upgrade Headrace on this machine"
+        return Finding("database", "error", f"{where}: {found.problem}", advice)
+    if found.state == "newer":
+        message = f"{where}: the schema, {found.revision}, is newer than this version, {found.known}"
+        return Finding("database", "warning", message, "end the rolling upgrade: upgrade this machine too")
     if connection.dialect.name == "sqlite":
         oldest = ".".join(map(str, OLDEST_SQLITE))
         return Finding("database", "ok", f"{where}, SQLite {version} (at least {oldest})")

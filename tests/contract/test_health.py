@@ -37,8 +37,14 @@ def test_ready_while_a_worker_is_alive(api: Api, problem: Problem) -> None:
 def test_not_ready_with_another_schema(api: Api, problem: Problem) -> None:
     _seen(api, age_s=0)
     with api.parts.database.transaction() as session:
-        session.execute(text("UPDATE alembic_version SET version_num = 'older'"))
+        session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     assert "headrace db upgrade" in problem(api.get("/readyz"), 503)["detail"]
+    with api.parts.database.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert api.get("/readyz").status_code == 200, "a rolling upgrade: newer, and no harm to this version"
+    with api.parts.database.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999_needs_9998'"))
+    assert "upgrade Headrace" in problem(api.get("/readyz"), 503)["detail"]
     assert api.get("/healthz").status_code == 200
 
 

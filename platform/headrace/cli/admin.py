@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import threading
 from datetime import UTC, datetime, timedelta
@@ -11,23 +10,8 @@ from typing import Any
 
 import click
 
-from headrace.cli.options import connect, data_option, json_option, server_options
+from headrace.cli.options import Duration, connect, data_option, json_option, server_options
 from headrace.config import Settings
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-class Duration(click.ParamType[timedelta]):
-    """A duration such as ``90s``, ``12h`` or ``30d``."""
-
-    name = "duration"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Return the duration; a wrong one is a usage error."""
-        match = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", value)
-        if match is None:
-            self.fail(f"{value!r} should be a number with s, m, h, d or w, such as 30d", param, ctx)
-        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
 @click.command()
@@ -69,10 +53,11 @@ def scheduler(data: Path | None) -> None:
     Any number may run at once.
     """
     import headrace.scheduler
-    from headrace import logs
+    from headrace import logs, schema
 
     settings = Settings.load(data=data)
     logs.configure(settings, "scheduler")
+    schema.require(settings.database_url)
     stop = threading.Event()
     stopping = {signal.SIGTERM, signal.SIGINT}
 
@@ -84,24 +69,6 @@ def scheduler(data: Path | None) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
     threading.Thread(target=wait_for_signal, name="signals", daemon=True).start()
     headrace.scheduler.run(settings, stop)
-
-
-@click.group()
-def db() -> None:
-    """Manage the database's schema."""
-
-
-@db.command()
-@data_option
-def upgrade(data: Path | None) -> None:
-    """Bring the schema to what this version of Headrace needs."""
-    import headrace.db
-    from headrace.config import redact
-
-    settings = Settings.load(data=data)
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    headrace.db.upgrade(settings.database_url)
-    click.echo(f"{redact(settings.database_url)} is up to date", err=True)
 
 
 @click.group()

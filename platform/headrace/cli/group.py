@@ -52,7 +52,7 @@ COMMANDS = {
     "doctor": Entry(_CLI + "doctor:doctor", "Say what is wrong with this installation."),
     "fsck": Entry(_CLI + "fsck:fsck", "Read every row and every stored byte again; say what is wrong."),
     "gc": Entry(_CLI + "fsck:gc", "Remove stored bytes that nothing needs."),
-    "db": Entry(_CLI + "db:db", "Manage the database's schema."),
+    "db": Entry(_CLI + "db:db", "Look at the schema of the database, bring it up to date."),
     "config": Entry(_CLI + "admin:config", "Show every setting and where it comes from."),
     "version": Entry(_CLI + "admin:version", "Show the version."),
 }

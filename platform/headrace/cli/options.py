@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from headrace.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 data_option = click.option(
     "--data",
@@ -21,6 +24,19 @@ data_option = click.option(
     help="Data folder.  [default: HEADRACE_DATA or ./headrace-data]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+class Duration(click.ParamType[timedelta]):
+    """A duration such as ``90s``, ``12h`` or ``30d``."""
+
+    name = "duration"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Return the duration; a wrong one is a usage error."""
+        match = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", value)
+        if match is None:
+            self.fail(f"{value!r} should be a number with s, m, h, d or w, such as 30d", param, ctx)
+        return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
 
 
 def server_options(command: F) -> F:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from domain import NOW, Domain, at_once
 from headrace import db as database
+from headrace import schema
 from headrace.access.tables import Project
 from headrace.db import Base, Database, after_commit, clock, new_id
 from headrace.jobs.tables import Job
@@ -171,23 +172,23 @@ def test_the_migrated_indexes_are_those_of_the_models(own_domain: Domain, tmp_pa
 
 def test_the_schema_goes_down_to_nothing_and_up_again(own_domain: Domain, database_url: str) -> None:
     with own_domain.db.read() as session:
-        assert database.schema_is_current(session)
+        assert schema.look(session).state == "current"
     own_domain.db.close()
-    command.downgrade(database._alembic(database_url), "base")
+    command.downgrade(database.alembic_config(database_url), "base")
     fresh = Database(database_url)
     assert inspect(fresh.engine).get_table_names() == ["alembic_version"]
     with fresh.read() as session:
-        assert not database.schema_is_current(session)
+        assert schema.look(session).state == "empty"
     database.upgrade(database_url)
     with fresh.read() as session:
-        assert database.schema_is_current(session)
+        assert schema.look(session).state == "current"
         assert session.scalars(select(Job)).all() == []
     fresh.close()
 
 
 def test_several_processes_may_upgrade_at_once(own_domain: Domain, database_url: str) -> None:
     own_domain.db.close()
-    command.downgrade(database._alembic(database_url), "base")
+    command.downgrade(database.alembic_config(database_url), "base")
     code = "import sys; from headrace import db; db.upgrade(sys.argv[1])"
     processes = [
         subprocess.Popen([sys.executable, "-c", code, database_url], stderr=subprocess.PIPE) for _ in range(2)

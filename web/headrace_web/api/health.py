@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from headrace.db import clock, schema_is_current
+from headrace import schema
+from headrace.db import clock
 from headrace.errors import Unavailable
 from headrace.jobs import workers
 from headrace_web.calls import Parts
@@ -34,8 +35,8 @@ def readyz(parts: Parts) -> Health:
     """
     try:
         with parts.database.read() as session:
-            if not schema_is_current(session):
-                raise Unavailable("The database's schema is not current; run: headrace db upgrade")
+            if problem := schema.look(session).problem:
+                raise Unavailable(problem)
             if not workers.alive(session, now=clock(session), within_s=parts.settings.lease_s):
                 raise Unavailable("No worker is alive.")
     except SQLAlchemyError as error:
