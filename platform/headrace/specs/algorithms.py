@@ -8,6 +8,7 @@ heavier than this package: no TensorFlow, NumPy, PyArrow or scikit-learn. Only a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headrace.errors import FieldError, Invalid
-from headrace.specs.base import ColumnType, Spec, TaskType
+from headrace.specs.base import Column, ColumnType, Spec, TaskType
 
 GROUP = "headrace.algorithms"
 
@@ -25,6 +26,14 @@ class Params(Spec):
 
     def misfits(self, task: TaskType) -> dict[str, str]:
         """Return what does not go with ``task``: by field, what is wrong and what would be right."""
+        return {}
+
+    def narrows(self) -> dict[str, Any]:
+        """Return what these params make narrower in `Algorithm`: ``features``, ``single_feature``."""
+        return {}
+
+    def misfit_columns(self, features: Sequence[Column]) -> dict[str, str]:
+        """Return what does not go with the columns ``features``, as `misfits` does."""
         return {}
 
 
@@ -67,13 +76,24 @@ class Algorithm(BaseModel):
 
     def check_fit(self, params: dict[str, Any], task: TaskType, *loc: str | int) -> None:
         """Raise `Invalid` for those of the valid ``params`` that do not go with ``task``, under ``loc``."""
-        misfits = self.params.model_validate(params).misfits(task)
-        if misfits:
-            raise Invalid([FieldError(loc=(*loc, name), msg=msg) for name, msg in misfits.items()])
+        _refuse(self.params.model_validate(params).misfits(task), *loc)
+
+    def check_columns(self, params: dict[str, Any], features: Sequence[Column], *loc: str | int) -> None:
+        """Raise `Invalid` for those of the valid ``params`` that do not go with the columns ``features``."""
+        _refuse(self.params.model_validate(params).misfit_columns(features), *loc)
+
+    def narrowed(self, params: dict[str, Any]) -> Algorithm:
+        """Return the description for the valid ``params``, which may take fewer columns."""
+        return self.model_copy(update=self.params.model_validate(params).narrows())
 
     def schema_of_params(self) -> dict[str, Any]:
         """Return the JSON Schema of ``params``."""
         return self.params.model_json_schema()
+
+
+def _refuse(misfits: dict[str, str], *loc: str | int) -> None:
+    if misfits:
+        raise Invalid([FieldError(loc=(*loc, name), msg=msg) for name, msg in misfits.items()])
 
 
 def field_errors(error: ValidationError, *loc: str | int) -> list[FieldError]:
