@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo run test resume lint format bench lock clean
+.PHONY: help setup demo run test conformance resume lint format bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,6 +31,9 @@ run: $(BASE) ## Run everything on this machine until Ctrl-C, data in ./headrace-
 test: lint ## Run the whole gate: format, lint, types, import contracts, tests (ARGS= goes to pytest)
 	@scripts/install_test_services.sh
 	$(BIN)/pytest $(ARGS)
+
+conformance: $(BASE) ## Check that every installed algorithm does what all must (ARGS=--thorough: more of it)
+	$(BIN)/python -m headrace_workers.testing $(ARGS)
 
 resume: $(DEV) ## Kill trainings at 20 random moments each: they must end in the same bits
 	KILLS=20 $(BIN)/pytest tests/integration/processes/test_networks.py $(ARGS)

@@ -67,7 +67,7 @@ def problems(subject: Subject) -> Problems:
     yield from _files(subject, predictor)
     assert answer.package is not None
     yield from predictions.problems(subject.trial, predictor, Package.load(answer.package), answer.output)
-    yield from _memory(answer)
+    yield from memory_problems(answer)
 
 
 def _of_the_fit(fit: recorder.Fit, every_cut: bool) -> Problems:
@@ -126,7 +126,8 @@ def _is_pickle(content: bytes) -> bool:
     return content[:1] == b"\x80" and content[1:2] in b"\x02\x03\x04\x05" and content[-1:] == b"."
 
 
-def _memory(answer: Answer) -> Problems:
+def memory_problems(answer: Answer) -> Problems:
+    """Yield whether memory has grown with the rows."""
     if answer.growth is not None:
         grown, size = answer.growth
         if grown > ALLOWED * size:

@@ -25,8 +25,7 @@ def problems(algorithm: Algorithm) -> Iterator[str]:
     for field in ("title", "summary", "source", "tasks", "features"):
         if not getattr(algorithm, field):
             yield f"its description has no {field}"
-    for name, shape in algorithm.schema_of_params().get("properties", {}).items():
-        yield from _param(name, shape)
+    yield from _params(algorithm.schema_of_params(), "")
     try:
         algorithm.check_params(algorithm.trial)
         if not algorithm.trial:
@@ -36,17 +35,23 @@ def problems(algorithm: Algorithm) -> Iterator[str]:
     yield from _code(algorithm)
 
 
-def _param(name: str, shape: dict[str, Any]) -> Iterator[str]:
-    if not shape.get("description"):
-        yield f"param {name} has no description"
-    if "default" not in shape:
-        yield f"param {name} has no default"
-    for kind in [shape, *shape.get("anyOf", [])]:
-        if kind.get("type") in ("integer", "number") and "enum" not in kind and "const" not in kind:
-            if not any(bound in kind for bound in LOWER):
-                yield f"param {name} has no lower bound"
-            if not any(bound in kind for bound in UPPER):
-                yield f"param {name} has no upper bound"
+def _params(schema: dict[str, Any], within: str) -> Iterator[str]:
+    parts = schema.get("$defs", {})
+    for name, part in parts.items():
+        yield from _params(part, f"{name}.")
+    for name, shape in schema.get("properties", {}).items():
+        kinds = [shape, *shape.get("anyOf", [])]
+        described = [parts.get(kind.get("$ref", "").rpartition("/")[2], kind) for kind in kinds]
+        if not any(kind.get("description") for kind in described):
+            yield f"param {within}{name} has no description"
+        if "default" not in shape:
+            yield f"param {within}{name} has no default"
+        for kind in kinds:
+            if kind.get("type") in ("integer", "number") and "enum" not in kind and "const" not in kind:
+                if not any(bound in kind for bound in LOWER):
+                    yield f"param {within}{name} has no lower bound"
+                if not any(bound in kind for bound in UPPER):
+                    yield f"param {within}{name} has no upper bound"
 
 
 def _code(algorithm: Algorithm) -> Iterator[str]:

@@ -18,7 +18,7 @@ BLOCKS = 12
 ALLOWED = 0.5
 """By this part of the file's size may memory grow: a few buffers, never all of the rows."""
 
-FIT_S = 4.0
+FIT_S = 2.0
 STATUS, CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 

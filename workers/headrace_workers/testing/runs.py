@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import io
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 from pydantic import BaseModel
@@ -63,21 +63,16 @@ def predict_task(folder: Path, trial: Trial, package: Path) -> Task:
     )
 
 
-def run(folder: Path, task: Task, send: Callable[[BaseModel], None] | None = None) -> Done | Failed:
-    """Run ``task`` in ``folder`` and return its last message; the others go to ``send``."""
+def run(folder: Path, task: Task) -> tuple[Done | Failed, str]:
+    """Run ``task`` in ``folder``; return its last message, and what it said to the job's log."""
     (folder / TASK_FILE).write_text(task.model_dump_json())
-    ends: list[Any] = []
-
-    def take(message: BaseModel) -> None:
-        if isinstance(message, Done | Failed):
-            ends.append(message)
-        elif send is not None:
-            send(message)
-
-    main.run(folder, take)
-    (end,) = ends
-    assert isinstance(end, Done | Failed)
-    return end
+    messages: list[BaseModel] = []
+    log = io.StringIO()
+    with contextlib.redirect_stderr(log):
+        main.run(folder, messages.append)
+    end = messages[-1]
+    assert isinstance(end, Done | Failed), "main.run ends with one of these"
+    return end, log.getvalue()
 
 
 def _write_data(folder: Path, trial: Trial, names: list[str] | tuple[str, ...]) -> list[Column]:

@@ -78,7 +78,7 @@ class Suite:
 
     @cached_property
     def _answers(self) -> twin.Answers:
-        return twin.ask(self._folder, self._orders, sys.path)
+        return twin.ask(self._folder, self._orders, sys.path) if self._orders else twin.Answers()
 
     def _subject(self, prepared: _Prepared, answers: list[Answer]) -> checks.Subject:
         folder = Path(tempfile.mkdtemp(dir=self._folder))

@@ -9,9 +9,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from subprocess import run
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, TypeAdapter
+
+if TYPE_CHECKING:
+    from headrace.specs.task import Failed
 
 ORDERS, ANSWERS = "orders.json", "answers.json"
 HEAVY = frozenset({"tensorflow", "keras", "sklearn", "numpy", "pyarrow", "pandas", "scipy", "PIL", "skops"})
@@ -50,8 +53,8 @@ class Answer(BaseModel):
 class Answers(BaseModel):
     """``heavy``: what reading the catalogue imports that it should not."""
 
-    heavy: list[str]
-    answers: list[Answer]
+    heavy: list[str] = []
+    answers: list[Answer] = []
 
 
 orders_adapter: TypeAdapter[list[Order]] = TypeAdapter(list[Order])
@@ -86,20 +89,25 @@ def _carry_out(order: Order) -> Answer:
     def load(path: Path) -> Task:
         return Task.model_validate_json((path / TASK_FILE).read_bytes())
 
-    end: Any = runs.run(order.folder, load(order.folder))
+    end, log = runs.run(order.folder, load(order.folder))
     if isinstance(end, Failed):
-        return Answer(error=f"{end.error}: {end.message}")
+        return Answer(error=_told(end, log))
     answer = Answer(
         digest=end.result["weights_digest"],
         metrics=end.result["metrics"],
         package=order.folder / OUT_FOLDER / end.outputs["package"],
     )
     if order.predict is not None:
-        end = runs.run(order.predict, load(order.predict))
+        end, log = runs.run(order.predict, load(order.predict))
         if isinstance(end, Failed):
-            return answer.model_copy(update={"error": f"predict: {end.error}: {end.message}"})
+            return answer.model_copy(update={"error": f"predict: {_told(end, log)}"})
         answer = answer.model_copy(update={"output": order.predict / OUT_FOLDER / end.outputs["output"]})
     if order.measure:
         growth = memory.measure(order.folder, load(order.folder))
         answer = answer.model_copy(update={"growth": growth})
     return answer
+
+
+def _told(end: Failed, log: str) -> str:
+    # Of a bug the message says nothing; its traceback does.
+    return f"{end.error}: {end.message}" + (f"\n{log}" if end.error == "InternalError" else "")

@@ -142,4 +142,6 @@ ALGORITHM = Algorithm(
     code="headrace_workers.engine.algorithms.text_naive_bayes:TextNaiveBayes",
     runtime="plain",
     single_feature=True,
+    random=False,
+    streams=True,
 )
