@@ -53,6 +53,8 @@ COMMANDS = {
     "fsck": Entry(_CLI + "fsck:fsck", "Read every row and every stored byte again; say what is wrong."),
     "gc": Entry(_CLI + "fsck:gc", "Remove stored bytes that nothing needs."),
     "db": Entry(_CLI + "db:db", "Look at the schema of the database, bring it up to date."),
+    "backup": Entry(_CLI + "backup:backup", "Copy database and artifacts, while everything runs."),
+    "restore": Entry(_CLI + "backup:restore", "Bring a backup into an empty database."),
     "config": Entry(_CLI + "admin:config", "Show every setting and where it comes from."),
     "version": Entry(_CLI + "admin:version", "Show the version."),
 }
