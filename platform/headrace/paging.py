@@ -38,13 +38,15 @@ def newest_first(
     *,
     limit: int,
     cursor: str | None,
-    walked: InstrumentedAttribute[Any] | None = None,
+    index: Sequence[InstrumentedAttribute[Any]] = (),
 ) -> Page[T]:
     """Return the page of ``query`` that comes after ``cursor``, in falling order of the unique ``column``.
 
-    ``walked`` is the column of another table to which ``query`` joins ``column``, where its index leads.
+    ``index`` names columns by which an index gives that order: the last is ``column``, or what it is joined
+    to; the others are the same in all rows. To order by them too keeps the database to that index, where it
+    might think to go through the primary key and find enough soon.
     """
-    return _page(session, _falling(query, walked or column, cursor), column, limit)
+    return _page(session, _falling(query, index or (column,), cursor), column, limit)
 
 
 def oldest_first(
@@ -69,28 +71,34 @@ def newest_first_sieved(
     *,
     limit: int,
     cursor: str | None,
-    walked: InstrumentedAttribute[Any] | None = None,
+    index: Sequence[InstrumentedAttribute[Any]] = (),
+    until: str | None = None,
 ) -> Page[T]:
     """Return those of the next `LOOKED_AT` rows of ``query``, of one entity, that meet what ``sieve`` says.
 
-    The order, and ``walked``, as in `newest_first`.
+    The order, and ``index``, as in `newest_first`. No row below ``until`` meets the conditions: that is no
+    condition itself, since SQLite would take a range of the wrong index for the narrowest.
     """
-    looked_at = _falling(query, walked or column, cursor).limit(LOOKED_AT)
-    entity = query.column_descriptions[0]["entity"]
-    candidate = aliased(entity, looked_at.subquery())
-    met = select(candidate).where(*sieve(candidate)).order_by(getattr(candidate, column.key).desc())
-    page = _cut(session.scalars(met.limit(limit + 1)).all(), column, limit)
+    index = index or (column,)
+    order = [each.label(f"order_{number}") for number, each in enumerate(index)]
+    looked_at = _falling(query, index, cursor).limit(LOOKED_AT)
+    rows = looked_at.add_columns(*order).subquery()
+    candidate = aliased(query.column_descriptions[0]["entity"], rows)
+    met = select(candidate).where(*sieve(candidate)).limit(limit + 1)
+    met = met.order_by(*(rows.c[each.name].desc() for each in order))
+    page = _cut(session.scalars(met).all(), column, limit)
     if page.next_cursor is not None:
         return page
-    ids = looked_at.with_only_columns(column.label("id")).subquery()
-    looked, last = session.execute(select(func.count(), func.min(ids.c.id))).one()
-    return Page(page.items, str(last) if looked == LOOKED_AT else None)
+    ids = looked_at.with_only_columns(order[-1]).subquery()
+    looked, last = session.execute(select(func.count(), func.min(ids.c[order[-1].name]))).one()
+    more = looked == LOOKED_AT and (until is None or last > until)
+    return Page(page.items, str(last) if more else None)
 
 
-def _falling(query: Select[T], column: InstrumentedAttribute[Any], cursor: str | None) -> Select[T]:
+def _falling(query: Select[T], index: Sequence[InstrumentedAttribute[Any]], cursor: str | None) -> Select[T]:
     if cursor is not None:
-        query = query.where(column < _read_cursor(cursor, column))
-    return query.order_by(column.desc())
+        query = query.where(index[-1] < _read_cursor(cursor, index[-1]))
+    return query.order_by(*(column.desc() for column in index))
 
 
 def _page(session: Session, query: Select[T], column: InstrumentedAttribute[Any], limit: int) -> Page[T]:

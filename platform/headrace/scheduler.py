@@ -23,7 +23,7 @@ from headrace.db import AWAY, Database, clock
 from headrace.dispatch import dispatching_database
 from headrace.jobs import dependencies, retention, transitions, workers
 from headrace.jobs.states import State
-from headrace.jobs.tables import Job
+from headrace.jobs.tables import Job, in_state
 from headrace.schedules import service as schedules
 
 _BATCH = 200
@@ -54,9 +54,9 @@ def tick(
     def advance(session: Session, job: Job) -> None:
         dependencies.advance(session, job, moment)
 
-    _each(db, take_back, Job.state == State.RUNNING, Job.lease_expires_at < now)
+    _each(db, take_back, in_state(State.RUNNING), Job.lease_expires_at < now)
     # Again while one has moved: the next in its chain may follow.
-    while _each(db, advance, Job.state == State.WAITING, pick=dependencies.unblocked):
+    while _each(db, advance, in_state(State.WAITING), pick=dependencies.unblocked):
         pass
     _fire(db, now)
     with db.transaction() as session:

@@ -1,7 +1,7 @@
 """Indexes for long histories
 
-A claim reads one queue at a time, so that a long one that nobody serves is in nobody's way. A heartbeat writes
-to no index.
+A claim reads one queue at a time, so that a long one that nobody serves is in nobody's way. A heartbeat
+writes to no index.
 
 Revision: 0002
 """

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, String, column, func, literal, or_, select, text, true, values
+from sqlalchemy import String, column, func, or_, select, text, true, values
 from sqlalchemy.orm import Session
 
 from headrace.access.tables import Project
@@ -20,7 +20,7 @@ from headrace.db import is_postgresql
 from headrace.jobs import transitions
 from headrace.jobs.leases import Lease
 from headrace.jobs.states import State
-from headrace.jobs.tables import Job
+from headrace.jobs.tables import Job, in_state
 
 _CLAIM_LOCK = 0x48656164
 
@@ -52,8 +52,8 @@ def _best(session: Session, queues: Sequence[str], lane: str, now: datetime) -> 
     """Each queue of each project offers its best job, found at the head of ``ix_jobs_claim``: jobs of other
     queues, and ended ones, are never read.
     """
-    queued, running_now = _is(State.QUEUED), _is(State.RUNNING)
-    running = select(func.count()).where(Job.project == Project.name, running_now).scalar_subquery()
+    here = select(func.count()).where(Job.project == Project.name, in_state(State.RUNNING))
+    running = here.scalar_subquery()
     able = (
         select(
             Project.name.label("project"),
@@ -70,7 +70,7 @@ def _best(session: Session, queues: Sequence[str], lane: str, now: datetime) -> 
             Job.project == able.c.project,
             Job.lane == lane,
             Job.queue == served.c.queue,
-            queued,
+            in_state(State.QUEUED),
             Job.available_at <= now,
         )
         .order_by(Job.priority.desc(), Job.id)
@@ -88,8 +88,3 @@ def _best(session: Session, queues: Sequence[str], lane: str, now: datetime) -> 
         .limit(1)
     )
     return session.scalar(best)
-
-
-def _is(state: State) -> ColumnElement[bool]:
-    """As a literal: a plan made for any state could not use the index of those in this one."""
-    return Job.state == literal(state.value, literal_execute=True)

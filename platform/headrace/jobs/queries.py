@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Select, and_, any_, func, or_, select
+from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.orm import Session
 
-from headrace.db import first_id
+from headrace.db import first_id, is_postgresql
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job, JobEvent, JobTag
 from headrace.paging import Page, newest_first, newest_first_sieved, oldest_first
@@ -49,25 +50,30 @@ def jobs(
     One filter leads: an index gives its jobs in order. The others are looked for among these, by
     `headrace.paging.newest_first_sieved`; so is what is found in names. A page costs no more for it.
     """
-    query = select(Job).where(Job.project == project)
-    walked: InstrumentedAttribute[str] = Job.id
     equal = {name: value for name in _EQUAL if (value := getattr(wanted, name)) is not None}
     if wanted.tag is not None:
         key, value = wanted.tag
         query = select(Job).join(JobTag, JobTag.job == Job.id)
-        query = query.where(JobTag.project == project, JobTag.key == key, JobTag.value == value)
-        walked = JobTag.job
-    elif equal:
-        leading = "state" if wanted.state not in (None, State.SUCCEEDED) else next(iter(equal))
-        query = query.where(getattr(Job, leading) == equal.pop(leading))
+        query = query.where(JobTag.key == key, JobTag.value == value)
+        index = (JobTag.project, JobTag.job)
+    else:
+        query = select(Job)
+        index = (Job.project, Job.id)
+        if equal:
+            leading = "state" if wanted.state not in (None, State.SUCCEEDED) else next(iter(equal))
+            query = query.where(getattr(Job, leading) == equal.pop(leading))
+    owner, walked = index
+    # PostgreSQL takes the plain condition for a reason not to order by it, see `newest_first`.
+    query = query.where(owner == (any_(array([project])) if is_postgresql(session) else project))
+    until = None
     if wanted.created_after is not None:
-        query = query.where(walked >= first_id("job", _shifted(wanted.created_after, -_SKEW)))
+        until = first_id("job", _shifted(wanted.created_after, -_SKEW))
     if wanted.created_before is not None:
         query = query.where(walked < first_id("job", _shifted(wanted.created_before, _SKEW)))
     if wanted.q is not None and _ID.fullmatch(wanted.q):
         query = query.where(Job.id == wanted.q)
     if not equal and wanted.created_after is None and wanted.created_before is None and wanted.q is None:
-        return newest_first(session, query, Job.id, walked=walked, limit=limit, cursor=cursor)
+        return newest_first(session, query, Job.id, index=index, limit=limit, cursor=cursor)
 
     def sieve(job: type[Job]) -> list[ColumnElement[bool]]:
         met = [getattr(job, name) == value for name, value in equal.items()]
@@ -79,7 +85,9 @@ def jobs(
             met.append(or_(job.id == wanted.q, job.name.icontains(wanted.q, autoescape=True)))
         return met
 
-    return newest_first_sieved(session, query, Job.id, sieve, walked=walked, limit=limit, cursor=cursor)
+    return newest_first_sieved(
+        session, query, Job.id, sieve, index=index, until=until, limit=limit, cursor=cursor
+    )
 
 
 def _shifted(moment: datetime, by: timedelta) -> datetime:

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from headrace.jobs.states import State
-from headrace.jobs.tables import Job, Worker
+from headrace.jobs.tables import Job, Worker, in_state
 from headrace.jobs.workers import alive
 
 
@@ -49,7 +49,7 @@ def queues(session: Session, project: str | None, *, now: datetime, alive_s: flo
 
 
 def _jobs(session: Session, project: str | None, state: State) -> dict[str, tuple[int, datetime]]:
-    query = select(Job.queue, func.count(), func.min(Job.available_at)).where(Job.state == state)
+    query = select(Job.queue, func.count(), func.min(Job.available_at)).where(in_state(state))
     if project is not None:
         query = query.where(Job.project == project)
     return {queue: (count, since) for queue, count, since in session.execute(query.group_by(Job.queue))}
@@ -77,7 +77,7 @@ def describe(
     None means any project. That a worker is busy is no secret, since it is why others wait; with what, is.
     """
     running = select(Job.worker, Job.id, Job.project).where(
-        Job.state == State.RUNNING, Job.worker.in_([worker.name for worker in workers])
+        in_state(State.RUNNING), Job.worker.in_([worker.name for worker in workers])
     )
     found = session.execute(running.order_by(Job.started_at, Job.id)).all()
     busy = {worker for worker, _, _ in found}

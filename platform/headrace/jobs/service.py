@@ -37,7 +37,7 @@ def submit(
     checked = check(session, row, request)
     quotas.check_queued(session, row)
     job = Job(
-        id=new_id("job"),
+        id=new_id("job", now),
         project=project,
         kind=request.kind,
         name=request.name,

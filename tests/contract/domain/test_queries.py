@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from domain import LEASE_S, NOW, TRAIN, Domain
+from headrace import paging
 from headrace.jobs import leases, queries
 from headrace.jobs.events import Event
 from headrace.jobs.queries import JobFilter
@@ -55,6 +57,44 @@ def test_each_filter_finds_its_jobs_newest_first(domain: Domain) -> None:
     ]:
         assert _found(domain, wanted) == names, wanted
     assert _found(domain, JobFilter(), project="other") == []
+
+
+def test_what_no_index_finds_is_looked_for_page_by_page(
+    domain: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page looks at so many jobs and may be short, or empty; together they have every job once."""
+    monkeypatch.setattr(paging, "LOOKED_AT", 4)
+    chance = random.Random(7)
+    submitted = []
+    for number in range(30):
+        name = chance.choice(["needle", "hay", "hay"])
+        tags = {"team": chance.choice(["red", "blue"])}
+        spec = TRAIN | {"model": chance.choice(["m1", "m2"])}
+        domain.submit(name=f"{name} {number}", tags=tags, spec=spec)
+        submitted.insert(0, (f"{name} {number}", tags["team"], spec["model"]))
+        domain.now += timedelta(seconds=30)
+    since = NOW + timedelta(minutes=5)
+    for wanted, right in [
+        (JobFilter(q="NEEDLE"), lambda name, team, model: "needle" in name),
+        (JobFilter(q="nothing like it"), lambda name, team, model: False),
+        (JobFilter(model="m1", state="queued"), lambda name, team, model: model == "m1"),
+        (JobFilter(model="m1", state="succeeded"), lambda name, team, model: False),
+        (JobFilter(tag=("team", "red"), q="hay"), lambda name, team, model: team == "red" and "hay" in name),
+        (JobFilter(created_after=since), lambda name, team, model: int(name.split()[1]) > 10),
+        (
+            JobFilter(created_before=since, model="m2"),
+            lambda name, team, model: int(name.split()[1]) < 10 and model == "m2",
+        ),
+    ]:
+        assert _found(domain, wanted) == [job[0] for job in submitted if right(*job)], wanted
+
+
+@pytest.mark.parametrize("moment", [datetime.min, datetime.max, datetime(1969, 7, 20), datetime(2600, 1, 1)])
+def test_any_moment_can_be_asked_for(domain: Domain, moment: datetime) -> None:
+    domain.submit(name="one")
+    moment = moment.replace(tzinfo=UTC)
+    assert _found(domain, JobFilter(created_after=moment)) == (["one"] if moment < NOW else [])
+    assert _found(domain, JobFilter(created_before=moment)) == (["one"] if moment > NOW else [])
 
 
 def test_what_happened_is_told_in_order_and_by_attempt(domain: Domain) -> None:
