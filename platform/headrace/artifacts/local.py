@@ -90,8 +90,10 @@ class LocalStore:
 
     def discard(self, leftover: str) -> None:
         """See `Store.discard`."""
-        with _reported("delete from"):
-            (self.staging / leftover).unlink(missing_ok=True)
+        path = self.staging / leftover
+        with _reported("delete from"), suppress(FileNotFoundError), path.open("rb") as file:
+            if _locks(file.fileno()):
+                path.unlink()
 
 
 class LocalStage:
@@ -101,10 +103,8 @@ class LocalStage:
         self._store = store
         self._hash = hashlib.sha256()
         self._size = 0
-        self._path = store.staging / secrets.token_hex(16)
         with _reported("write to"):
-            self._file = self._path.open("xb")
-            _locks(self._file.fileno())
+            self._path, self._file = _new_file(store.staging)
 
     def write(self, chunk: bytes) -> None:
         """See `Stage.write`."""
@@ -163,6 +163,17 @@ def _found(digest: str) -> Iterator[None]:
             yield
         except FileNotFoundError:
             raise ArtifactMissing(f"{digest} is not in the artifact store") from None
+
+
+def _new_file(folder: Path) -> tuple[Path, BinaryIO]:
+    """Return a new file in ``folder``, locked."""
+    while True:
+        path = folder / secrets.token_hex(16)
+        file = path.open("xb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return path, file
+        file.close()  # it was taken for a leftover before it was locked
 
 
 def _locks(fd: int) -> bool:
