@@ -79,6 +79,12 @@ def test_missing_and_unseen_are_levels_of_their_own(categories: str, rows: Any) 
     assert _encode(fitted, c=pa.array(["a", "b", None, "new"])) == rows
 
 
+def test_numbers_can_be_levels() -> None:
+    fitted = _fit({"c": ("category", pa.array([7, 7, 90, None]))}, categories="codes")
+    fitted.check(pa.schema([("c", pa.int64())]))
+    assert _encode(fitted, c=pa.array([90, 7, None, 8])) == [[1], [0], [2], [3]]
+
+
 def test_times_become_days_and_angles() -> None:
     day = 86_400_000_000
     times = pa.array([0, day, 2 * day, 3 * day, None], pa.timestamp("us", "UTC"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from headrace_workers.engine.data.preprocessing import Preprocessing, fit
 from headrace_workers.engine.data.text import TextEncoder, TextFitting, tokens
 
 
-def _fitted(texts: list[str | None], batch: int = 1000, **encoding: Any) -> TextEncoder:
+def _fitted(texts: Sequence[str | None], batch: int = 1000, **encoding: Any) -> TextEncoder:
     fitting = TextFitting("t", TextEncoding(**{"vocabulary": 100, "min_count": 1} | encoding))
     for start in range(0, len(texts), batch):
         fitting.add(pa.array(texts[start : start + batch], pa.string()))
@@ -71,7 +72,7 @@ def test_it_is_filled_on_the_side_asked_for_and_cut_at_its_end() -> None:
 
 
 def test_the_length_covers_most_training_texts() -> None:
-    texts: list[str | None] = ["a b c"] * 995 + ["a " * 50] * 5
+    texts = ["a b c"] * 995 + ["a " * 50] * 5
     assert _fitted(texts).length == 3
     assert _fitted(texts, max_length=2).length == 2
     assert _fitted(["a " * 9]).length == 9
@@ -85,7 +86,7 @@ def test_training_rows_without_any_text_are_refused() -> None:
 def test_counting_is_bounded_and_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_module, "MAX_COUNTED", 300)
     words = np.random.default_rng(0).zipf(1.3, 4000)
-    texts: list[str | None] = [" ".join(f"w{w}" for w in row) for row in words.reshape(-1, 10).tolist()]
+    texts = [" ".join(f"w{w}" for w in row) for row in words.reshape(-1, 10).tolist()]
     fitting = TextFitting("t", TextEncoding(20, min_count=1))
     for value in texts:
         fitting.add(pa.array([value]))

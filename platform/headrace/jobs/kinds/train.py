@@ -25,6 +25,15 @@ from headrace.specs.task import Done
 Spec = TrainSpec
 LANE: Lane = "heavy"
 RESULT = ("model", "version", "metrics", "promoted", "reason")
+LEARNED_AS: dict[ColumnType, tuple[ColumnType, ...]] = {
+    "category": ("text",),
+    "text": ("category",),
+    "integer": ("number", "category"),
+    "number": ("category",),
+    "boolean": ("category",),
+}
+"""As what else a column can be learned where ``types`` says so."""
+
 DEFAULT_THREADS = 1
 """Threads change the bits of what is learned, so they are part of the spec, not of the machine."""
 
@@ -121,6 +130,18 @@ def _typed(version: DatasetVersion, spec: TrainSpec) -> dict[str, ColumnType]:
     for name in spec.types:
         if name not in columns:
             raise Invalid.field("spec", "types", name, msg=_no_column(name, columns))
+        other = LEARNED_AS.get(columns[name], ())
+        # The classes of a target keep their type, so that predictions have it.
+        if name == spec.target and columns[name] not in ("category", "text"):
+            other = ()
+        may = (columns[name], *other)
+        if spec.types[name] not in may:
+            raise Invalid.field(
+                "spec",
+                "types",
+                name,
+                msg=f"{name!r} is {columns[name]}; it can be learned as {' or '.join(may)}",
+            )
     return {**columns, **spec.types}
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from headrace_workers.engine.architecture.layer import Layer
 from headrace_workers.engine.architecture.model import Architecture
+from headrace_workers.engine.architecture.objects import snake
 from headrace_workers.engine.architecture.sequence import Bidirectional
 
 
@@ -22,7 +22,7 @@ def build(architecture: Architecture, tensor: Any, regularizer: Any = None) -> A
         kind, layer = architecture.layers[call.layer]
         if call.layer not in made:
             # By kind and place, so that weights are called the same wherever the config comes from.
-            made[call.layer] = _make(kind, layer, f"{_snake(kind)}_{call.layer + 1}", regularizer)
+            made[call.layer] = _make(kind, layer, f"{snake(kind)}_{call.layer + 1}", regularizer)
         given = [tensors[each] for each in call.inputs]
         split = len(given) - len(call.keywords)
         named = dict(zip(call.keywords, given[split:], strict=True))
@@ -37,7 +37,7 @@ def _make(kind: str, layer: Layer, name: str, regularizer: Any) -> Any:
     arguments = layer.arguments()
     if isinstance(layer, Bidirectional):
         inner = layer.layer
-        arguments["layer"] = _make(inner.class_name, inner.config, _snake(inner.class_name), regularizer)
+        arguments["layer"] = _make(inner.class_name, inner.config, snake(inner.class_name), regularizer)
     objects = {key: _object(value) for key, value in arguments.items() if isinstance(value, dict)}
     if "kernel_regularizer" in type(layer).model_fields and arguments.get("kernel_regularizer") is None:
         objects["kernel_regularizer"] = regularizer
@@ -53,7 +53,3 @@ def _object(value: dict[str, Any]) -> Any:
         each for each in (keras.initializers, keras.regularizers, keras.constraints) if hasattr(each, name)
     )
     return getattr(module, name)(**value["config"])
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

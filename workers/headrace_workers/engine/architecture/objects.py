@@ -52,7 +52,7 @@ TEXTS = frozenset(
 
 def _one_of(kind: str, known: Mapping[str, frozenset[str]]) -> Callable[[Any], dict[str, Any] | None]:
     """Return a validator of Keras objects of a ``kind``: a name, or a dict as Keras writes it."""
-    names = {_snake(name): name for name in known} | {name: name for name in known}
+    names = {snake(name): name for name in known} | {name: name for name in known}
     names |= {"l1_l2": "L1L2"} if "L1L2" in known else {}
 
     def read(value: Any) -> dict[str, Any] | None:
@@ -82,8 +82,9 @@ def _one_of(kind: str, known: Mapping[str, frozenset[str]]) -> Callable[[Any], d
     return read
 
 
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+def snake(name: str) -> str:
+    """Return the name of a class as Keras writes it in names: ``MaxPooling2D`` as ``max_pooling2d``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", name).lower()
 
 
 def _activation(value: Any) -> str:

@@ -203,7 +203,8 @@ class CategoryFitting(Fitting):
 
     def add(self, values: pa.Array) -> None:
         """See `Fitting.add`. Raises `BadSpec` for a column that is no category."""
-        for entry in pc.value_counts(values.drop_null()).to_pylist():
+        # Numbers too are levels, where the spec says so.
+        for entry in pc.value_counts(pc.cast(values.drop_null(), pa.string())).to_pylist():
             self._counts[entry["values"]] += entry["counts"]
         if len(self._counts) > MAX_DISTINCT:
             raise BadSpec(

@@ -160,10 +160,16 @@ def _fits(found: pa.DataType, wanted: ColumnType) -> bool:
         "boolean": pa.types.is_boolean,
         "timestamp": pa.types.is_timestamp,
         "image": lambda t: pa.types.is_binary(t) or pa.types.is_large_binary(t),
-        "category": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
+        "category": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or _is_plain(t),
         "text": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
     }
     return tests[wanted](found)
+
+
+def _is_plain(found: pa.DataType) -> bool:
+    """Say whether ``found`` are values that can be levels, though they are no strings."""
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    return any(test(found) for test in tests)
 
 
 def _whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -10,39 +10,18 @@ from typing import Any
 
 from headrace.errors import BadData
 from headrace_workers.engine import archive
+from headrace_workers.engine.architecture import allowed, objects
 
 MEMBERS = frozenset({"metadata.json", "config.json", "model.weights.h5"})
-LAYERS = frozenset(
+LAYERS = frozenset({*allowed.LAYERS, "EinsumDense", "Functional"})
+OTHERS = frozenset(
     {
-        "Functional",
-        "InputLayer",
-        "Rescaling",
-        "Conv2D",
-        "MaxPooling2D",
-        "Flatten",
-        "Dense",
-        "Dropout",
-        "BatchNormalization",
-        "Activation",
-        "Add",
-        "Bidirectional",
-        "Concatenate",
-        "Conv1D",
-        "EinsumDense",
-        "Embedding",
-        "GRU",
-        "GlobalAveragePooling1D",
-        "GlobalMaxPooling1D",
-        "LSTM",
-        "LayerNormalization",
-        "MultiHeadAttention",
+        *(objects.INITIALIZERS.keys() | objects.REGULARIZERS.keys() | objects.CONSTRAINTS.keys()),
+        *allowed.MASKS,
+        "DTypePolicy",
+        "__keras_tensor__",
     }
 )
-INITIALIZERS = frozenset({"GlorotUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "Zeros"})
-MASKS = frozenset({"NotEqual"})
-"""What Keras notes of how padding is masked."""
-
-OTHERS = INITIALIZERS | MASKS | {"DTypePolicy", "L1L2", "__keras_tensor__"}
 
 
 def save(model: Any, path: Path) -> None:
@@ -112,7 +91,7 @@ def _renumber(config: Any, numbers: dict[int, int]) -> None:
 
 
 def _names_of_masks(config: dict[str, Any]) -> dict[str, str]:
-    masks = [node["name"] for node in config["config"]["layers"] if node["class_name"] in MASKS]
+    masks = [node["name"] for node in config["config"]["layers"] if node["class_name"] in allowed.MASKS]
     return {name: f"mask_{number}" for number, name in enumerate(masks, 1)}
 
 
