@@ -12,6 +12,7 @@ from headrace.specs.task import Done, Task
 from headrace_workers.engine import package
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data import split
+from headrace_workers.engine.data.findings import Findings
 from headrace_workers.engine.data.target import ClassTarget
 from headrace_workers.engine.evaluation import collect
 from headrace_workers.engine.predictor import Predictor
@@ -29,9 +30,22 @@ def run(task: Task, context: Context) -> Done:
     Raises `BadSpec` and `BadData` for what only reading the data could show.
     """
     training = Training(task, context)
+    findings = _examine(training)
+    warnings = findings.warnings()
+    for warning in warnings:
+        print("warning: column {column!r}: {message}".format_map(warning), flush=True)
     predictor = training.learn()
     evaluation = _evaluate(training, predictor, context)
+    evaluation |= {"columns": findings.report(predictor.preprocessing), "warnings": warnings}
     return _finish(training, predictor, evaluation, context)
+
+
+def _examine(training: Training) -> Findings:
+    spec = training.spec
+    assert spec.task is not None, "the task is resolved when the job is submitted"
+    findings = Findings(training.features, spec.target, spec.task, training.reader.types)
+    findings.examine(training.batches(split.TRAINING, columns=findings.columns))
+    return findings
 
 
 def _evaluate(training: Training, predictor: Predictor, context: Context) -> dict[str, Any]:
@@ -80,6 +94,7 @@ def _finish(training: Training, predictor: Predictor, evaluation: dict[str, Any]
     return Done(
         result={
             "metrics": evaluation["metrics"],
+            "warnings": evaluation["warnings"],
             "task": target.task,
             "signature": predictor.signature,
             "weights_digest": manifest.weights_digest,
