@@ -12,6 +12,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from typing import BinaryIO, Self
 from headrace.artifacts.protocol import Stored, file_name
 from headrace.errors import ArtifactMissing, StorageFailed, StorageFull
 
+_NAME = re.compile(r"[0-9a-f]{64}")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -64,10 +66,10 @@ class LocalStore:
     def digests(self, after: str = "") -> Iterator[str]:
         """See `Store.digests`."""
         last = after.removeprefix("sha256:")
-        for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]")):
-            if folder.name >= last[:2]:
-                for name in sorted(path.name for path in folder.iterdir()):
-                    if name > last:
+        for folder in self._names(self.root):
+            if len(folder) == 2 and folder >= last[:2]:
+                for name in self._names(self.root / folder):
+                    if name > last and _NAME.fullmatch(name):
                         yield f"sha256:{name}"
 
     @contextmanager
@@ -83,10 +85,11 @@ class LocalStore:
     def leftovers(self, idle: timedelta) -> Iterator[str]:
         """See `Store.leftovers`."""
         oldest = time.time() - idle.total_seconds()
-        for path in sorted(self.staging.iterdir()):
-            with suppress(FileNotFoundError):
+        for name in self._names(self.staging):
+            path = self.staging / name
+            with _reported("read from"), suppress(FileNotFoundError):
                 if path.stat().st_mtime <= oldest and not _is_locked(path):
-                    yield path.name
+                    yield name
 
     def discard(self, leftover: str) -> None:
         """See `Store.discard`."""
@@ -94,6 +97,10 @@ class LocalStore:
         with _reported("delete from"), suppress(FileNotFoundError), path.open("rb") as file:
             if _locks(file.fileno()):
                 path.unlink()
+
+    def _names(self, folder: Path) -> list[str]:
+        with _reported("read from"):
+            return sorted(os.listdir(folder))
 
 
 class LocalStage:
