@@ -9,6 +9,12 @@ never fails half-way for a lock that it could not upgrade. SQLite before 3.51.3 
 when a writer races a checkpoint (sqlite.org/wal.html, "the WAL-reset bug"), so older ones are refused and
 Linux wheels bring their own. On PostgreSQL writers are READ COMMITTED and lock rows explicitly; readers are
 REPEATABLE READ, which is what gives them one snapshot.
+
+A process that is frozen, or cut off, in the middle of a transaction keeps its locks, the one of claims
+perhaps. PostgreSQL ends a writer that has been silent for `LONGEST_SILENCE_S`, and the others go on; the
+frozen one, should it come back, finds its transaction gone (`AWAY`). SQLite has no such judge: a process that
+is stopped while it holds the write lock, which is for milliseconds at a time, holds all writers up until it
+goes on or is killed; they wait 30 s, then try again. Who freezes processes should use PostgreSQL.
 """
 
 from __future__ import annotations
@@ -25,13 +31,13 @@ from typing import Any
 
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
 OLDEST_SQLITE = (3, 51, 3)
-AWAY = (InterfaceError, OperationalError, PoolTimeout)
+AWAY = (InterfaceError, InternalError, OperationalError, PoolTimeout)
 """What is raised while the database cannot be reached, is full, or has ended the transaction: try again."""
 
 MAX_INTEGER = 2**31 - 1
@@ -39,6 +45,9 @@ MAX_INTEGER = 2**31 - 1
 
 APPLICATION = "headrace "
 """Before the number of the newest revision that it knows: how a process calls itself at PostgreSQL."""
+
+LONGEST_SILENCE_S = 10.0
+"""PostgreSQL rolls back a writing transaction that has sent nothing for so long."""
 
 _READ_ONLY = "headrace_read_only"
 _CALLBACKS = "headrace_after_commit"
@@ -173,24 +182,32 @@ def _engine(url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if backend == "postgresql":
-        return create_engine(
+        engine = create_engine(
             url,
             pool_pre_ping=True,
             pool_size=10,
             max_overflow=20,
             connect_args={
                 "connect_timeout": 5,
+                # A server that is gone without a word is noticed within half a minute.
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 30_000,
                 "options": "-c lock_timeout=30s -c timezone=UTC",
                 "application_name": f"{APPLICATION}{code_revision():04d}",
             },
         )
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
     raise ValueError(f"HEADRACE_DATABASE_URL: {backend} is not supported; use sqlite:/// or postgresql://")
 
 
 def _reader(engine: Engine) -> Engine:
     """The same pool, for transactions that see one snapshot and write nothing."""
     if engine.dialect.name == "postgresql":
-        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True, _READ_ONLY: True}
+        return engine.execution_options(**options)
     return engine.execution_options(**{_READ_ONLY: True})
 
 
@@ -212,7 +229,13 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
     cursor = connection.cursor()
     # A larger page than SQLite's own makes trees of a million rows as flat as those of a thousand, nearly. It
     # counts for a new file only, and before the journal.
-    for pragma in ("page_size=8192", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in (
+        "page_size=8192",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=30000",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -220,6 +243,13 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
 def _begin_sqlite(connection: Any) -> None:
     read_only = connection.get_execution_options().get(_READ_ONLY, False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Any) -> None:
+    """Limit the silence of writers only: a reader may send its rows to a slow client, and blocks nobody."""
+    if not connection.get_execution_options().get(_READ_ONLY, False):
+        silence = int(LONGEST_SILENCE_S * 1000)
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {silence}")
 
 
 def upgrade(url: str) -> None:
