@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo run test conformance resume lint format bench lock clean
+.PHONY: help setup demo run test conformance resume crash-store lint format bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,8 +17,8 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 ARGS ?=
 
 help: ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
-		do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
+		do printf '  make %-11s %s\n' "$$name" "$$text"; done
 
 setup: $(BASE) ## Install Headrace and what it needs into .venv
 
@@ -37,6 +37,10 @@ conformance: $(BASE) ## Check that every installed algorithm does what all must 
 
 resume: $(DEV) ## Kill trainings at 20 random moments each: they must end in the same bits
 	KILLS=20 $(BIN)/pytest tests/integration/processes/test_networks.py $(ARGS)
+
+crash-store: $(DEV) ## Kill the artifact store at every system call, and fail each call to its disk: fsck stays clean
+	@scripts/install_test_services.sh
+	CRASH_STRIDE=1 $(BIN)/pytest -s tests/integration/store $(ARGS)
 
 lint: $(DEV) ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check $(CODE)

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Install PostgreSQL, Redis, RabbitMQ and Chromium from the distribution, where that is possible without asking, for the
-# tests that start them privately. Elsewhere those tests are skipped with their reason; with CI=true they fail instead.
+# Install PostgreSQL, Redis, RabbitMQ, Chromium and strace from the distribution, where that is possible without asking,
+# for the tests that start them privately. Elsewhere those tests are skipped with their reason; with CI=true they fail
+# instead.
 set -eu
 
 has_postgresql() {
@@ -12,6 +13,7 @@ has_postgresql || missing="$missing postgresql"
 command -v redis-server >/dev/null || missing="$missing redis-server"
 [ -e /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
 command -v chromium >/dev/null || missing="$missing chromium"
+command -v strace >/dev/null || missing="$missing strace"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
