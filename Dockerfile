@@ -17,6 +17,11 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
     && /opt/headrace/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
 
 FROM python:3.11-slim-bookworm
+# `headrace backup` dumps PostgreSQL with its own program, of the version that the compose file runs.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends postgresql-client-15 \
+    && rm -rf /var/lib/apt/lists/*
 # Folders that volumes are mounted on: a new volume takes its owner and mode from here.
 RUN groupadd --gid 10001 headrace \
     && useradd --uid 10001 --gid headrace --no-create-home --home-dir /data --shell /usr/sbin/nologin headrace \

@@ -158,7 +158,7 @@ class Stack:
     def __init__(self, folder: Path, variables: Mapping[str, str], patience: float = 1.0) -> None:
         self.folder, self.patience = folder, patience
         self.services: dict[str, dict[str, Any]] = interpolate(load(), variables)["services"]
-        self.ports = {"postgres:5432": free_port(), "redis:6379": free_port(), "web:8700": free_port()}
+        self.ports = {name: free_port() for name in ("postgres:5432", "redis:6379", "web:8700", "serve:8701")}
         for volume in ("artifacts", "postgres"):
             (folder / volume).mkdir()
         self.containers: list[Container] = []
@@ -281,7 +281,7 @@ class Stack:
 
     def _map(self, value: str, container: Container) -> str:
         for name, port in self.ports.items():
-            value = value.replace(f"@{name}/", f"@127.0.0.1:{port}/")
+            value = re.sub(rf"(?<=[/@]){name}(?=/|$)", f"127.0.0.1:{port}", value)
         value = re.sub(r"^(file://)?/artifacts$", rf"\g<1>{self.folder}/artifacts", value)
         return str(container.folder) if value == "/data" else value
 

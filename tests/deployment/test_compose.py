@@ -15,12 +15,14 @@ from headrace.client import Client
 
 ROWS = 20_000
 PATIENCE_S = 180.0
+NEEDED = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "HEADRACE_SERVE_SECRET")
+SECRETS = ("pgsecret1", "rdsecret2", "servesecret3servesecret3")
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """Everything is up and healthy."""
-    variables = {"POSTGRES_PASSWORD": "pgsecret1", "REDIS_PASSWORD": "rdsecret2"}
+    variables = dict(zip(NEEDED, SECRETS, strict=True))
     # In a folder that PostgreSQL's user may enter, which those of pytest are not.
     with tempfile.TemporaryDirectory(prefix="headrace-compose-") as folder:
         stack = Stack(Path(folder), variables, patience=1.5)
@@ -65,9 +67,10 @@ def test_a_job_runs_through_the_api(client: Client) -> None:
     done = client.wait(train(client, 1)["id"], timeout_s=PATIENCE_S)
     assert done["state"] == "succeeded", done
     assert client.model_version("m", 1)["metrics"]["accuracy"] > 0.6
-    workers = list(client.workers())
-    assert len(workers) == 2
+    assert len(list(client.workers())) == 2
     assert client.ready()
+    (answer,) = client.predict("m@1", [{"x": 3.5, "y": 2}])["predictions"]
+    assert answer["label"] == "a"
 
 
 @pytest.mark.timeout(600)
@@ -86,7 +89,7 @@ def test_a_killed_worker_costs_one_attempt_and_comes_back(client: Client, stack:
 def test_everything_stops_in_its_grace_and_a_running_job_is_handed_back(client: Client, stack: Stack) -> None:
     job = train(client, 200)
     running(client, stack, job)
-    for service in ("worker", "scheduler"):
+    for service in ("worker", "scheduler", "serve"):
         for container in stack.of(service):
             container.stop()
     handed_back = client.job(job["id"])
@@ -101,5 +104,5 @@ def test_everything_stops_in_its_grace_and_a_running_job_is_handed_back(client: 
 
 def test_no_log_holds_a_password(stack: Stack) -> None:
     logs = [(path, path.read_text()) for path in stack.folder.glob("*/log")]
-    assert len(logs) == 7
-    assert [path for path, text in logs if "pgsecret1" in text or "rdsecret2" in text] == []
+    assert len(logs) == 8
+    assert [path for path, text in logs if any(secret in text for secret in SECRETS)] == []

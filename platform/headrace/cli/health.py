@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
 from pathlib import Path
 from typing import Literal, get_args
 
 import click
 
-from headrace import pulse
+from headrace import online, pulse
 from headrace.cli.options import data_option, json_option
 from headrace.config import Settings
 
@@ -16,19 +18,25 @@ _ANSWER_S = 5.0
 
 
 @click.command()
-@click.argument("part", type=click.Choice(["web", *get_args(pulse.Pulsing)]))
+@click.argument("part", type=click.Choice(["web", "serve", *get_args(pulse.Pulsing)]))
 @data_option
 @json_option
-def health(part: Literal["web", "scheduler", "worker"], data: Path | None, as_json: bool) -> int:
+def health(part: Literal["web", "serve", "scheduler", "worker"], data: Path | None, as_json: bool) -> int:
     """Say whether PART of this machine is alive: exit status 0 if it is, 1 if not.
 
-    The web server is asked over HTTP; scheduler and worker leave a sign of life in their data folder. That
-    jobs can be accepted and run is another question: GET /readyz answers it.
+    The servers are asked; scheduler and worker leave a sign of life in their data folder. That jobs can be
+    accepted and run is another question: GET /readyz answers it.
     """
     from headrace.cli import output
 
     settings = Settings.load(data=data)
-    reason = _web(settings) if part == "web" else _silence(settings, part)
+    match part:
+        case "web":
+            reason = _web(settings)
+        case "serve":
+            reason = _serve(settings)
+        case _:
+            reason = _silence(settings, part)
     if as_json:
         output.print_json({"part": part, "alive": not reason, "reason": reason})
     else:
@@ -48,6 +56,18 @@ def _web(settings: Settings) -> str:
     finally:
         connection.close()
     return "" if status == 200 else f"the web server at {settings.local_url} answers {status}"
+
+
+def _serve(settings: Settings) -> str:
+    """Return what is wrong with the serving process, or nothing. It is greeted, and asked nothing."""
+    where = online.address(settings)
+    try:
+        Client(where, authkey=online.secret(settings)).close()
+    except AuthenticationError:
+        return "the serving process has another HEADRACE_SERVE_SECRET"
+    except (OSError, EOFError) as error:
+        return f"the serving process at {where} does not answer: {error}"
+    return ""
 
 
 def _silence(settings: Settings, part: pulse.Pulsing) -> str:

@@ -3,6 +3,9 @@
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Listener
 from pathlib import Path
 
 import pytest
@@ -44,3 +47,19 @@ def test_a_web_server_that_does_not_answer_is_not_alive(
     answer = health("web", tmp_path)
     assert answer.return_value == 1
     assert "127.0.0.1:1 does not answer" in answer.output
+
+
+def test_the_serving_process_is_greeted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Listener(("127.0.0.1", 0), authkey=b"0123456789abcdef") as listener:
+        monkeypatch.setenv("HEADRACE_SERVE_URL", f"tcp://127.0.0.1:{listener.address[1]}")
+        monkeypatch.setenv("HEADRACE_SERVE_SECRET", "0123456789abcdef")
+        with ThreadPoolExecutor(1) as pool:
+            accepted = pool.submit(listener.accept)
+            assert health("serve", tmp_path).return_value == 0
+            accepted.result(10).close()
+        monkeypatch.setenv("HEADRACE_SERVE_SECRET", "another, that is wrong")
+        with ThreadPoolExecutor(1) as pool:
+            accepted = pool.submit(listener.accept)
+            assert "another HEADRACE_SERVE_SECRET" in health("serve", tmp_path).output
+            assert isinstance(accepted.exception(10), AuthenticationError)
+    assert "does not answer" in health("serve", tmp_path).output
