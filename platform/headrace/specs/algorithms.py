@@ -42,7 +42,8 @@ class Algorithm(BaseModel):
 
     ``features`` and ``targets`` are the column types that it takes; ``targets`` maps each task to them.
     ``code`` is ``"module:Class"``, a `headrace_workers.engine.algorithms.base.Learner`.
-    ``fine_tunes``: training can start from a version. ``runtime`` says which fork server its jobs need.
+    ``bases``: the algorithms of which a version can be started from; with ``needs_base`` one must be.
+    ``runtime`` says which fork server its jobs need.
     ``source`` is the paper or page that defines it.
 
     What the conformance suite, `headrace_workers.testing`, holds it to: ``random``, whether the seed changes
@@ -62,7 +63,8 @@ class Algorithm(BaseModel):
     code: str
     runtime: Literal["tensorflow", "plain"] = "tensorflow"
     single_feature: bool = False
-    fine_tunes: bool = False
+    bases: tuple[str, ...] = ()
+    needs_base: bool = False
     random: bool = True
     streams: bool = False
     trial: dict[str, Any] = {}

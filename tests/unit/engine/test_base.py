@@ -83,3 +83,30 @@ def test_a_regression_keeps_the_scale_of_its_base(tmp_path: Path) -> None:
     before, after = (learning.predict(tmp_path / n, data, r.package) for n, r in (("p", base), ("q", tuned)))
     first, second = (learning.pq.read_table(run.output)["prediction"].to_numpy() for run in (before, after))
     assert np.allclose(first, second, rtol=1e-3)
+
+
+def _layers(run: learning.Ran) -> dict[str, Any]:
+    return Package.load(run.package).predictor.learner.learned()
+
+
+def test_a_backbone_is_frozen_at_first_and_then_fine_tuned(tmp_path: Path, base: learning.Ran) -> None:
+    data = _part(tmp_path, lambda i, label: not i % 2)
+
+    def transferred(name: str, start: Path, **params: Any) -> learning.Ran:
+        params = {"batch_size": 16, "learning_rate": 0.01, **params}
+        return learning.train(
+            tmp_path / name, data, "image_transfer", "label", base=start, params=params, split=SPLIT
+        )
+
+    frozen = transferred("a", base.package, epochs=4, frozen_epochs=4)
+    assert np.array_equal(_layers(frozen)["conv_1/kernel"], _layers(base)["conv_1/kernel"])
+    assert frozen.done.result["metrics"]["accuracy"] > 0.85
+    tuned = transferred("b", base.package, epochs=4, frozen_epochs=2)
+    again = transferred("c", base.package, epochs=4, frozen_epochs=2)
+    assert not np.array_equal(_layers(tuned)["conv_1/kernel"], _layers(base)["conv_1/kernel"])
+    assert tuned.done.result["weights_digest"] == again.done.result["weights_digest"]
+    assert tuned.done.result["metrics"]["accuracy"] > 0.85
+    further = transferred("d", tuned.package, epochs=1, frozen_epochs=1)
+    assert np.array_equal(_layers(further)["conv_1/kernel"], _layers(tuned)["conv_1/kernel"])
+    predicted = learning.predict(tmp_path / "p", data, further.package).output
+    assert len(learning.pq.read_table(predicted)) == len(data.table)

@@ -31,6 +31,8 @@ class Cut(NamedTuple):
 class Fit:
     """One call of `Learner.fit`: the learner, its class, what it was given, and the cuts that it offered.
 
+    ``base`` is the learner that it started from, if it did.
+
     ``fractions`` is the progress that it told.
     """
 
@@ -40,6 +42,7 @@ class Fit:
     problem: Problem
     training: Rows
     validation: Rows | None
+    base: Learner | None
     cuts: list[Cut] = field(default_factory=list)
     fractions: list[float] = field(default_factory=list)
 
@@ -57,7 +60,8 @@ def train(folder: Path, task: Task, look: Callable[[Fit], None]) -> Predictor:
     learner_class = training.learner_class
 
     def fit(learner: Learner, rows: Rows, validation: Rows | None, monitor: Monitor) -> None:
-        found = Fit(learner, learner_class, training.params, learner.problem, rows, validation)
+        base = training.base.learner if training.base is not None else None
+        found = Fit(learner, learner_class, training.params, learner.problem, rows, validation, base)
         learner_class.fit(learner, rows, validation, Recorder(folder, found))
         look(found)
 
@@ -68,6 +72,8 @@ def train(folder: Path, task: Task, look: Callable[[Fit], None]) -> Predictor:
 def resume(fit: Fit, cut: Cut) -> Learner:
     """Return another learner that went on from ``cut`` to the end."""
     learner = fit.learner_class(fit.params, fit.problem)
+    if fit.base is not None:
+        learner.start_from(fit.base)
     learner.load_state(checkpoint.read(cut.file, {}).state)
     learner.fit(fit.training, fit.validation, Recorder(cut.file.parent, fit=None))
     return learner

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from headrace.specs.algorithms import Algorithm
+from headrace.specs.algorithms import Algorithm, catalogue
 from headrace.specs.base import Column
 from headrace.specs.jobs import PredictSpec, TrainSpec
 from headrace.specs.task import TASK_FILE, Done, Failed, Task
 from headrace_workers.engine import main
+from headrace_workers.engine.context import OUT_FOLDER
+from headrace_workers.engine.kinds.train import PACKAGE_FILE
 from headrace_workers.testing.trials import TARGET, Trial
 
-DATA_FILE = "data.parquet"
+DATA_FILE, BASE = "data.parquet", "base"
 
 
 def train_task(folder: Path, algorithm: Algorithm, trial: Trial, *, seed: int = 0) -> Task:
-    """Write the data of ``trial`` into the new folder and return the task of training on it."""
+    """Write the data of ``trial`` into the new folder and return the task of training on it.
+
+    An algorithm that needs a base gets a version of the first that it can start from, trained here.
+    """
     folder.mkdir(parents=True)
     columns = _write_data(folder, trial, trial.table.column_names)
     spec = TrainSpec.model_validate(
@@ -35,14 +41,16 @@ def train_task(folder: Path, algorithm: Algorithm, trial: Trial, *, seed: int = 
             "split": dict(trial.split),
             "seed": seed,
             "threads": 1,
+            "base": "base@1" if algorithm.needs_base else None,
         }
     )
+    base = {BASE: str(_base(folder / BASE, algorithm, trial))} if algorithm.needs_base else {}
     return Task(
         job="job_trial",
         kind="train",
         attempt=1,
         spec=spec.model_dump(mode="json"),
-        inputs={"data": DATA_FILE},
+        inputs={"data": DATA_FILE, **base},
         columns=columns,
         code=algorithm.code,
     )
@@ -73,6 +81,16 @@ def run(folder: Path, task: Task) -> tuple[Done | Failed, str]:
     end = messages[-1]
     assert isinstance(end, Done | Failed), "main.run ends with one of these"
     return end, log.getvalue()
+
+
+def _base(folder: Path, algorithm: Algorithm, trial: Trial) -> Path:
+    """Train what ``algorithm`` can start from, and return its package."""
+    below = catalogue()[algorithm.bases[0]]
+    task = train_task(folder, below, replace(trial, params=below.trial))
+    end, log = run(folder, task)
+    if not isinstance(end, Done):
+        raise AssertionError(f"{below.name}, to start from, failed: {end.message}\n{log}")
+    return folder / OUT_FOLDER / PACKAGE_FILE
 
 
 def _write_data(folder: Path, trial: Trial, names: list[str] | tuple[str, ...]) -> list[Column]:

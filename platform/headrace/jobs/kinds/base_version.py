@@ -29,12 +29,17 @@ def take_over(
     Raises `Invalid` where the base is of another algorithm, or was trained on other columns.
     """
     if spec.base is None:
+        if chosen.needs_base:
+            msg = f"{chosen.name} needs a version to start from, of {' or '.join(chosen.bases)}"
+            raise Invalid.field("spec", "base", msg=msg)
         return spec
-    if not chosen.fine_tunes:
+    if not chosen.bases:
         raise Invalid.field("spec", "base", msg=f"{chosen.name} always learns from the beginning")
     ref, version = registry.resolve(session, project, spec.base, "spec", "base")
-    if version.algorithm != chosen.name:
-        raise Invalid.field("spec", "base", msg=f"{ref} is a {version.algorithm}, not a {chosen.name}")
+    if version.algorithm not in chosen.bases:
+        takes = " or ".join(chosen.bases)
+        msg = f"{ref} is a {version.algorithm}; {chosen.name} starts from a {takes}"
+        raise Invalid.field("spec", "base", msg=msg)
     inputs = {column["name"]: column["type"] for column in version.signature["inputs"]}
     if spec.features is not None and spec.features != list(inputs):
         raise Invalid.field(
@@ -46,8 +51,9 @@ def take_over(
             raise Invalid.field(
                 "spec", "base", msg=f"{ref} needs the {kind} column {name!r}, which {found} here"
             )
+    own = version.params if version.algorithm == chosen.name else {}
     return spec.model_copy(
-        update={"base": str(ref), "features": list(inputs), "params": {**version.params, **spec.params}}
+        update={"base": str(ref), "features": list(inputs), "params": {**own, **spec.params}}
     )
 
 

@@ -105,5 +105,5 @@ ALGORITHM = Algorithm(
     params=CnnParams,
     code="headrace_workers.engine.algorithms.cnn:Cnn",
     single_feature=True,
-    fine_tunes=True,
+    bases=("cnn",),
 )

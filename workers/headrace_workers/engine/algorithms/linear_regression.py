@@ -36,5 +36,5 @@ ALGORITHM = Algorithm(
     features=("number", "integer", "boolean", "category", "timestamp"),
     params=LinearRegressionParams,
     code="headrace_workers.engine.algorithms.linear_regression:LinearRegression",
-    fine_tunes=True,
+    bases=("linear_regression",),
 )

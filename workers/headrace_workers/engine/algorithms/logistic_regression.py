@@ -36,5 +36,5 @@ ALGORITHM = Algorithm(
     features=("number", "integer", "boolean", "category", "timestamp"),
     params=LogisticRegressionParams,
     code="headrace_workers.engine.algorithms.logistic_regression:LogisticRegression",
-    fine_tunes=True,
+    bases=("logistic_regression",),
 )

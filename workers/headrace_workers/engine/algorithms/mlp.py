@@ -53,5 +53,5 @@ ALGORITHM = Algorithm(
     features=("number", "integer", "boolean", "category", "timestamp"),
     params=MlpParams,
     code="headrace_workers.engine.algorithms.mlp:Mlp",
-    fine_tunes=True,
+    bases=("mlp",),
 )

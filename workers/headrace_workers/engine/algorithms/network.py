@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from headrace_workers.engine.training.rows import Rows
 
 MODEL_FILE = "model.keras"
+OUTPUT = "output"
+"""The name of the output layer."""
 
 
 class Network(Learner):
@@ -29,17 +31,24 @@ class Network(Learner):
 
     def __init__(self, params: Params, problem: Problem, model: Any = None) -> None:
         from headrace_workers.engine.training import determinism
-        from headrace_workers.engine.training.fit import Fit
-        from headrace_workers.engine.training.forward import Forward
 
         super().__init__(params, problem)
         assert isinstance(params, NetworkParams)
         self.params = params
         determinism.configure(problem.threads, deterministic=problem.deterministic)
         determinism.seed(problem.seed)
-        self.model = self._build() if model is None else model
-        self._forward = Forward(self.model, problem)
-        self._fit = Fit(self.model, params, problem, self._forward, self.augmentation())
+        self.use(self._build() if model is None else model)
+
+    def use(self, model: Any) -> None:
+        """Be the network ``model`` from now on, before the fit."""
+        from headrace_workers.engine.training.fit import Fit, Frozen
+        from headrace_workers.engine.training.forward import Forward
+
+        self.model = model
+        self._forward = Forward(model, self.problem)
+        epochs, rate = self.frozen()
+        frozen = Frozen(epochs, rate, OUTPUT) if epochs else None
+        self._fit = Fit(model, self.params, self.problem, self._forward, self.augmentation(), frozen)
 
     @abstractmethod
     def build(self, inputs: dict[str, Any]) -> Any:
@@ -48,6 +57,12 @@ class Network(Learner):
     def augmentation(self) -> Augmentation | None:
         """Return how the input ``image`` is to be changed at random while training."""
         return None
+
+    def frozen(self) -> tuple[int, float]:
+        """Return in how many epochs, the first, only the output layer learns, and what the learning rate is
+        multiplied by after that.
+        """
+        return 0, 1.0
 
     def fit(self, training: Rows, validation: Rows | None, monitor: Monitor) -> None:
         """Train by mini-batches; see `Learner.fit`."""
@@ -136,6 +151,6 @@ class Network(Learner):
         classify = self.problem.task == "classification"
         # Named, because automatic names count up over the life of a process and would reach the file.
         output = keras.layers.Dense(
-            self.problem.outputs, activation="softmax" if classify else None, name="output", **self.kernel()
+            self.problem.outputs, activation="softmax" if classify else None, name=OUTPUT, **self.kernel()
         )
         return keras.Model(inputs, output(self.build(inputs)), name="network")

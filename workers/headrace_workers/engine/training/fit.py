@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,14 @@ from headrace_workers.engine.training.rows import Rows
 from headrace_workers.engine.training.steps import Epoch, Steps
 
 
+class Frozen(NamedTuple):
+    """In the first ``epochs`` only the layer ``head`` learns; then all do, with ``rate`` times the rate."""
+
+    epochs: int
+    rate: float
+    head: str
+
+
 class Fit:
     """Trains ``model`` in place."""
 
@@ -29,12 +37,14 @@ class Fit:
         problem: Problem,
         forward: Forward,
         augmentation: Augmentation | None = None,
+        frozen: Frozen | None = None,
     ) -> None:
         self._model = model
         self._params = params
         self._problem = problem
         self._forward = forward
         self._augmentation = augmentation
+        self._frozen = frozen
         self._stopping = EarlyStopping(params.early_stopping)
         self._plateau = Plateau(params.plateau)
         self._epoch = self._done = 0
@@ -49,9 +59,13 @@ class Fit:
         goal = objective(self._params, self._problem, training)
         if self._optimizer is None:
             self._build_optimizer(training.count)
-        steps = Steps(self._model, self._optimizer, goal, self._problem, self._augmentation)
         epochs = self._params.epochs
+        steps: Steps | None = None
         while self._epoch < epochs and not self._stopping.stopped:
+            if steps is None or self._thaws():
+                steps = Steps(
+                    self._model, self._learning(), self._optimizer, goal, self._problem, self._augmentation
+                )
             augmented = self._augmentation is not None
             epoch = Epoch.make(self._problem.seed, self._epoch, training.count, augmented)
             position = f"epoch {self._epoch + 1} of {epochs}"
@@ -78,6 +92,20 @@ class Fit:
                 monitor.metric(name, self._epoch, value)
             monitor.cut(learner, f"the end of {position}")
         self._stopping.restore(self._model.variables)
+
+    def _thaws(self) -> bool:
+        return self._frozen is not None and self._epoch == self._frozen.epochs
+
+    def _learning(self) -> list[Any]:
+        """Return the variables that learn in this epoch, and lower the learning rate where it is due."""
+        weights: list[Any] = self._model.trainable_variables
+        if self._frozen is None:
+            return weights
+        if self._epoch < self._frozen.epochs:
+            return [weight for weight in weights if weight.path.startswith(f"{self._frozen.head}/")]
+        if self._thaws() and not self._done:
+            self._optimizer.learning_rate.assign(self._params.learning_rate * self._frozen.rate)
+        return weights
 
     def state(self) -> State:
         """Return everything that the next step depends on."""

@@ -161,7 +161,7 @@ class Training:
 def _base_target(
     old: ClassTarget | NumberTarget, new: ClassTarget | NumberTarget
 ) -> ClassTarget | NumberTarget:
-    """Return ``new`` with the classes or the scale of ``old``, so that outputs mean what they did, if it can."""
+    """Return ``new`` with the classes or the scale of ``old``, so that outputs go on to mean the same."""
     if isinstance(old, NumberTarget) and isinstance(new, NumberTarget):
         return new.model_copy(update={"mean": old.mean, "scale": old.scale})
     if isinstance(old, ClassTarget) and isinstance(new, ClassTarget) and old.type == new.type:

@@ -40,18 +40,19 @@ class Epoch(NamedTuple):
 class Steps:
     """Trains a model by mini-batches; how steps are divided into calls does not change a bit.
 
-    ``augmentation`` is done to the input ``image``.
+    ``weights`` are the variables that learn. ``augmentation`` is done to the input ``image``.
     """
 
     def __init__(
         self,
         model: Any,
+        weights: list[Any],
         optimizer: Any,
         objective: Objective,
         problem: Problem,
         augmentation: Augmentation | None = None,
     ) -> None:
-        self._run = _trace(model, optimizer, objective, problem, augmentation)
+        self._run = _trace(model, weights, optimizer, objective, problem, augmentation)
         self._steps = FIRST_CALL_STEPS
 
     def call(
@@ -82,7 +83,12 @@ class Steps:
 
 
 def _trace(
-    model: Any, optimizer: Any, objective: Objective, problem: Problem, augmentation: Augmentation | None
+    model: Any,
+    weights: list[Any],
+    optimizer: Any,
+    objective: Objective,
+    problem: Problem,
+    augmentation: Augmentation | None,
 ) -> Any:
     import tensorflow as tf
 
@@ -92,7 +98,6 @@ def _trace(
     if augmentation is not None:
         inputs_signature[_DRAWS] = tf.TensorSpec([None, DRAWS], tf.float32, _DRAWS)
     target = tf.int32 if problem.task == "classification" else tf.float32
-    weights = model.trainable_variables
 
     def run(
         inputs: dict[str, Any], targets: Any, batch_size: Any, loss_sum: Any, metric_sum: Any
