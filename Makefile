@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo run test conformance resume crash-store lint format bench lock clean
+.PHONY: help setup demo run test deployment conformance resume crash-store lint format bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,6 +31,10 @@ run: $(BASE) ## Run everything on this machine until Ctrl-C, data in ./headrace-
 test: lint ## Run the whole gate: format, lint, types, import contracts, tests (ARGS= goes to pytest)
 	@scripts/install_test_services.sh
 	$(BIN)/pytest $(ARGS)
+
+deployment: $(DEV) ## Run the compose file, RabbitMQ, a rolling upgrade, backup and restore for real
+	@scripts/install_test_services.sh
+	$(BIN)/pytest tests/deployment $(ARGS)
 
 conformance: $(BASE) ## Check that every installed algorithm does what all must (ARGS=--thorough: more of it)
 	$(BIN)/python -m headrace_workers.testing $(ARGS)
