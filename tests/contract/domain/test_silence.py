@@ -18,9 +18,9 @@ pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=Tr
 def test_a_claimer_that_falls_silent_loses_its_transaction_and_the_next_goes_on(
     own_domain: Domain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db, "LONGEST_SILENCE_S", 0.3)
     job = own_domain.submit()
     leases = []
+    monkeypatch.setattr(db, "LONGEST_SILENCE_S", 1.0)
 
     def claim_and_freeze() -> None:
         options: dict[str, Any] = {"queues": ["default"], "lane": "heavy", "lease_s": LEASE_S}
