@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo run test deployment conformance resume crash-store lint format bench lock clean
+.PHONY: help setup demo run test deployment conformance resume crash-store lint format bench bench-quality lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,6 +60,9 @@ bench: $(BASE) ## Measure what the README claims about speed; fails where a clai
 	@failed=; for script in bench/train.py bench/queue.py bench/ingest.py; do echo "== $$script"; \
 		$(BIN)/python $$script || failed="$$failed $$script"; done; \
 		test -z "$$failed" || { echo "not met:$$failed" >&2; exit 1; }
+
+bench-quality: $(BASE) ## Measure how good the models are beside the libraries used directly: bench/quality.md
+	$(BIN)/python bench/quality.py $(ARGS)
 
 lock: $(BASE) ## Compile the pinned requirements again (UPGRADE=--upgrade for newer versions)
 	$(COMPILE) $(UPGRADE) pyproject.toml -o requirements/base.txt
