@@ -76,9 +76,14 @@ class Trial:
 
 
 def trials(algorithm: Algorithm, *, thorough: bool) -> list[Trial]:
-    """Return the trials of ``algorithm``: one for each task, or, if ``thorough``, many."""
+    """Return the trials of ``algorithm``: one for each task, or, if ``thorough``, many.
+
+    They are of the tasks and columns that its trial params are for.
+    """
     found = []
-    for task in algorithm.tasks:
+    params = algorithm.params.model_validate(algorithm.trial)
+    algorithm = algorithm.narrowed(algorithm.trial)
+    for task in (task for task in algorithm.tasks if not params.misfits(task)):
         groups: list[tuple[ColumnType, ...]] = [(kind,) for kind in algorithm.features]
         if not algorithm.single_feature:
             groups = [algorithm.features, *(groups if thorough and len(groups) > 1 else [])]

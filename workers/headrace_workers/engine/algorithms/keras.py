@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -24,7 +24,20 @@ TABLE: tuple[ColumnType, ...] = ("number", "integer", "boolean", "category", "ti
 FEATURES: dict[Kind, tuple[ColumnType, ...]] = {"table": TABLE, "image": ("image",), "text": ("text",)}
 
 
+TRIAL = {
+    "class_name": "Sequential",
+    "config": {
+        "layers": [
+            {"class_name": "Dense", "config": {"units": 32, "activation": "relu"}},
+            {"class_name": "Dense", "config": {"units": 3, "activation": "softmax"}},
+        ]
+    },
+}
+
+
 def _checked(config: dict[str, Any]) -> dict[str, Any]:
+    if not config:
+        raise ValueError("is needed: the object that Keras' model.to_json() gives")
     architecture = parse(config)
     output = infer(architecture, shape_of(architecture)).output
     if len(output) != 1:
@@ -47,9 +60,11 @@ class KerasParams(NetworkParams):
             "of allowed layers. Images come scaled to 0 to 1 unless Rescaling is the first layer. Text "
             "comes as token numbers, filled up on the left: the Embedding's input_dim is the vocabulary, the "
             "input's length is that of a text. The output is softmax or linear with a unit for each class, "
-            "sigmoid with one unit for two classes, linear with one unit for a number."
+            "sigmoid with one unit for two classes, linear with one unit for a number.",
+            # There is none that is good for every dataset; this one is refused with a word of help.
+            validate_default=True,
         ),
-    ]
+    ] = {}
     augmentation: Augmentation | None = None
 
     def parsed(self) -> Architecture:
@@ -104,7 +119,7 @@ def _widths(column: Column) -> tuple[int, int]:
 class Keras(Network):
     """A network built from its config, layer by layer; Keras deserialises nothing of it."""
 
-    params_class: ClassVar[type[NetworkParams]] = KerasParams
+    params_class = KerasParams
     params: KerasParams
 
     @classmethod
@@ -183,4 +198,6 @@ ALGORITHM = Algorithm(
     features=(*TABLE, "image", "text"),
     params=KerasParams,
     code="headrace_workers.engine.algorithms.keras:Keras",
+    streams=True,
+    trial={"architecture": TRIAL, "epochs": 20, "learning_rate": 0.01},
 )

@@ -54,4 +54,6 @@ ALGORITHM = Algorithm(
     params=LstmParams,
     code="headrace_workers.engine.algorithms.lstm:Lstm",
     single_feature=True,
+    streams=True,
+    trial={"embedding": 16, "units": 16, "epochs": 12, "learning_rate": 0.02},
 )

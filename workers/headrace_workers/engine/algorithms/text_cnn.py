@@ -53,4 +53,6 @@ ALGORITHM = Algorithm(
     params=TextCnnParams,
     code="headrace_workers.engine.algorithms.text_cnn:TextCnn",
     single_feature=True,
+    streams=True,
+    trial={"embedding": 16, "filters": 16, "epochs": 12, "learning_rate": 0.01},
 )

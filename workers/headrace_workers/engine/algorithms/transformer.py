@@ -76,4 +76,6 @@ ALGORITHM = Algorithm(
     params=TransformerParams,
     code="headrace_workers.engine.algorithms.transformer:Transformer",
     single_feature=True,
+    streams=True,
+    trial={"embedding": 16, "units": 16, "dense": 32, "epochs": 12, "learning_rate": 0.01},
 )
