@@ -114,6 +114,7 @@ def test_other_files(shared_api: Api, problem: Problem) -> None:
     assert shared_api.get("datasets/iris/versions/1/profile").json == {"columns": {}}
     job = shared_api.submit().json["id"]
     problem(shared_api.get(f"jobs/{job}/output"), 404)
+    problem(shared_api.get(f"jobs/{job}/evaluation"), 404)
 
 
 def _file(api: Api, content: bytes) -> Path:

@@ -330,6 +330,10 @@ class Client(ScheduleCalls, TeamCalls, OnlineCalls):
             f"{_job(id)}/output", Path(path), params=self._params({}), progress=progress
         )
 
+    def job_evaluation(self, id: str) -> dict[str, Any]:
+        """Return what an evaluate job has found."""
+        return self._get(f"{_job(id)}/evaluation")  # type: ignore[no-any-return]
+
     # Models
 
     def models(self) -> Iterator[Model]:

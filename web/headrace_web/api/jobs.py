@@ -20,6 +20,8 @@ from headrace.jobs.tables import JobEvent as EventRow
 from headrace.specs.base import Spec
 from headrace.specs.jobs import JobRequest
 from headrace_web import downloads, live
+from headrace_web.api import evaluations
+from headrace_web.api.evaluations import Evaluation
 from headrace_web.calls import Answer, Call, Parts
 from headrace_web.idempotency import once
 from headrace_web.pagination import Page, PageQuery, Query
@@ -329,6 +331,15 @@ def output(call: Call, job: str) -> Response:
     ending = str(row.spec.get("format", "bin"))
     media_type = OUTPUT_TYPES.get(ending, "application/octet-stream")
     return downloads.send(call.parts.store, stored, media_type=media_type, filename=f"{row.id}.{ending}")
+
+
+@routes.route("GET", "/<id:job>/evaluation", role="viewer", returns=Evaluation)
+def evaluation(call: Call, job: str) -> Response:
+    """Show what an evaluate job has found: how good a version is on a dataset."""
+    with call.parts.database.read() as session:
+        row = service.job(session, call.project, job)
+        stored = artifacts.artifact(session, row.id, "evaluation")
+    return evaluations.send(call, stored)
 
 
 def _log(parts: Parts, project: str, job: str, attempt: int | None) -> Iterator[str]:

@@ -15,6 +15,8 @@ from headrace.registry.tables import Model as ModelRow
 from headrace.registry.tables import ModelVersion as VersionRow
 from headrace.specs.base import Spec
 from headrace_web import downloads, preconditions
+from headrace_web.api import evaluations
+from headrace_web.api.evaluations import Evaluation
 from headrace_web.calls import Answer, Call
 from headrace_web.pagination import Page, PageQuery, Query
 from headrace_web.routes import Routes
@@ -190,14 +192,18 @@ def show_version(call: Call, name: str, version: int) -> ModelVersion:
     "GET",
     "/<name:name>/versions/<version:version>/evaluation",
     role="viewer",
-    produces="application/json",
+    returns=Evaluation,
 )
 def evaluation(call: Call, name: str, version: int) -> Response:
-    """Show how good a version is on its test rows: metrics, confusion matrix, curves; what its task has."""
+    """Show how good a version is on its test rows.
+
+    Metrics with intervals and a trivial baseline, a verdict in words, and what is behind them; and what was
+    noticed of the columns before it was trained.
+    """
     with call.parts.database.read() as session:
         row = registry.version(session, call.project, name, version)
         stored = artifacts.artifact(session, row.id, "evaluation")
-    return downloads.send(call.parts.store, stored, media_type="application/json")
+    return evaluations.send(call, stored)
 
 
 @routes.route(

@@ -122,6 +122,7 @@ def commit(
         "metrics": version.metrics,
         "promoted": False,
         "reason": "no promotion was asked for",
+        "warnings": done.result.get("warnings", []),
     }
 
 
