@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -18,7 +19,6 @@ import psutil
 from headrace import db
 from headrace.access import service as access
 from headrace.config import Settings
-from headrace_web.app import utc_now
 from services import free_port
 
 MEGABYTE = 2**20
@@ -69,7 +69,7 @@ def serve(folder: Path, template: Path) -> Iterator[Server]:
     shutil.copy(template, folder / "headrace.db")
     database = db.Database(settings.database_url)
     with database.transaction() as session:
-        _, key = access.create_key(session, project="default", role="admin", name="", now=utc_now())
+        _, key = access.create_key(session, project="default", role="admin", name="", now=datetime.now(UTC))
     database.close()
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     process = psutil.Popen([sys.executable, "-c", PROGRAM], env=environment | settings.environ())

@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from flask import Flask, Response, g, request
 
@@ -17,6 +17,7 @@ from headrace.config import Settings
 from headrace.dispatch import dispatching_database
 from headrace_web import api, auth, dashboard, errors
 from headrace_web.calls import Parts
+from headrace_web.clock import DatabaseClock
 from headrace_web.instruments import Instruments
 from headrace_web.live import Feed
 from headrace_web.rates import RateLimit
@@ -34,15 +35,11 @@ _HEADERS = {
 }
 
 
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)
-
-
-def create_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Flask:
+def create_app(settings: Settings, *, clock: Callable[[], datetime] | None = None) -> Flask:
     """Return the web app of ``settings``, with its database and its dispatcher of tickets.
 
-    Call it in the process that serves, never before a fork. ``clock`` is what requests take as the time.
+    Call it in the process that serves, never before a fork. ``clock`` is what requests take as the time, by
+    default the database's.
     """
     app = Flask("headrace_web", template_folder="dashboard/templates", static_folder="dashboard/static")
     database, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
@@ -53,7 +50,7 @@ def create_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -
         database=database,
         dispatcher=dispatcher,
         store=store,
-        clock=clock,
+        clock=clock or DatabaseClock(database),
         rates=RateLimit(settings.rate_per_s),
         instruments=Instruments(),
         feed=Feed(database, most=settings.web_viewers, frame=api.jobs.event_json),

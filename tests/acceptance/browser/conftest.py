@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -21,7 +22,6 @@ from headrace import scheduler
 from headrace.access import service as access
 from headrace.config import Settings
 from headrace.db import Database
-from headrace_web.app import utc_now
 from services import free_port, missing
 
 TESTS = Path(__file__).parents[2]
@@ -83,7 +83,7 @@ def site(redis_url: str, sqlite_template: Path, tmp_path_factory: pytest.TempPat
     shutil.copy(sqlite_template, data / "headrace.db")
     database = Database(settings.database_url)
     with database.transaction() as session:
-        _, key = access.create_key(session, project="default", role="admin", name="", now=utc_now())
+        _, key = access.create_key(session, project="default", role="admin", name="", now=datetime.now(UTC))
     database.close()
     site = Site(settings, key)
     stop = threading.Event()
