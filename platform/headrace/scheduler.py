@@ -18,9 +18,12 @@ from sqlalchemy.orm import Session
 
 from headrace import pulse
 from headrace.access import audit, idempotency
+from headrace.artifacts.collector import Collector
+from headrace.artifacts.store import open_store
 from headrace.config import Settings
 from headrace.db import AWAY, Database, clock
 from headrace.dispatch import dispatching_database
+from headrace.errors import StorageFailed
 from headrace.jobs import dependencies, retention, transitions, workers
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job, in_state
@@ -30,6 +33,7 @@ _BATCH = 200
 _MOST_PRUNES = 5
 """So many batches of old events are removed at one tick."""
 _LONGEST_FIRING_S = 5.0
+_COLLECT_RETRY_S = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -72,14 +76,40 @@ def run(settings: Settings, stop: threading.Event) -> None:
     db, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
     backoff = transitions.Backoff(base_s=settings.backoff_base_s, max_s=settings.backoff_max_s)
     kept_for = timedelta(days=settings.keep_events_days) if settings.keep_events_days else None
+    collecting = threading.Thread(target=_collect, args=(settings, db, stop), name="collector")
+    collecting.start()
     while not stop.wait(settings.tick_s):
         pulse.beat(settings, "scheduler")
         try:
             tick(db, backoff=backoff, kept_for=kept_for)
         except AWAY as error:
             _log.warning("tick failed, trying again: %s", error)
+    collecting.join()
     dispatcher.close()
     db.close()
+
+
+def _collect(settings: Settings, db: Database, stop: threading.Event) -> None:
+    """Collect the artifact store, bit by bit. Has a thread of its own: a store that is slow, or away, must
+    not keep lost jobs waiting.
+    """
+    collector: Collector | None = None
+    wait_s = settings.tick_s
+    while not stop.wait(wait_s):
+        wait_s = settings.tick_s
+        try:
+            collector = collector or Collector(
+                open_store(settings.artifacts_url),
+                after=timedelta(seconds=settings.collect_after_s),
+                every=timedelta(seconds=settings.collect_every_s),
+            )
+            collector.step(db)
+        except (*AWAY, StorageFailed) as error:
+            _log.warning("artifacts cannot be collected, trying again: %s", error)
+            wait_s = _COLLECT_RETRY_S
+        except Exception:  # a bug here must not be in the way of anything else
+            _log.exception("artifacts cannot be collected")
+            wait_s = _COLLECT_RETRY_S
 
 
 def _prune(db: Database, kept_for: timedelta, now: datetime) -> None:

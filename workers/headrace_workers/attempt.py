@@ -26,7 +26,7 @@ from headrace import logs, origin
 from headrace.artifacts.store import Store, Stored, fetch_file, put_file
 from headrace.config import Settings
 from headrace.db import Database, clock
-from headrace.errors import ArtifactCorrupt, ArtifactMissing, LeaseLost, Unavailable
+from headrace.errors import ArtifactCorrupt, ArtifactMissing, Collected, LeaseLost, Unavailable
 from headrace.jobs import checkpoints, kinds, leases, transitions
 from headrace.jobs.events import Event
 from headrace.jobs.leases import Lease
@@ -51,6 +51,7 @@ from headrace_workers.retries import ending
 from headrace_workers.scratch import Scratch
 
 _SPAWN_PATIENCE_S = 60.0
+_COLLECTED_S = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -199,12 +200,11 @@ def _keep(site: Site, lease: Lease, folder: Path, made: Checkpoint, heartbeat: H
         if not _is_plain_file(path):  # a newer one has taken its place
             return
         stored = _put(site.store, path, heartbeat)
+        heartbeat.persist(lambda session: checkpoints.keep(session, lease, stored, clock(session)))
     except (OSError, Unavailable) as error:
         reason = error.strerror if isinstance(error, OSError) else error.detail
         message = f"the checkpoint at {made.position} cannot be stored: {reason}"
         heartbeat.record_log(LogLines(lines=(message,)))
-        return
-    heartbeat.persist(lambda session: checkpoints.keep(session, lease, stored, clock(session)))
 
 
 def _verdict(exited: Exited, last: Done | Failed | Garbage | None) -> Outcome:
@@ -233,8 +233,14 @@ def _commit(
         return computed
 
     try:
-        files = _store_outputs(site.store, folder, computed.done.outputs, heartbeat)
-        return heartbeat.persist(write)
+        while True:
+            files = _store_outputs(site.store, folder, computed.done.outputs, heartbeat)
+            try:
+                return heartbeat.persist(write)
+            except Collected as error:
+                _log.warning("the outputs are stored again: %s", error.detail)
+                heartbeat.beat()
+                time.sleep(_COLLECTED_S)
     except (KeyError, TypeError, ValidationError) as error:
         _log.exception("%s: its result cannot be used", job.id)
         return Broken(type="ProtocolError", message=f"the result lacks {error}"[:500], retryable=False)

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from sqlalchemy.orm import Session
 
 from headrace import pulse
+from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import open_store
 from headrace.config import Settings
 from headrace.db import AWAY, clock
@@ -75,6 +76,8 @@ class Supervisor:
         # Job processes must find the plug-ins that this process finds.
         same_code = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         db, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
+        store = open_store(settings.artifacts_url)
+        artifacts.guard(db, store)
         try:
             with ExitStack() as stack:
                 scratch = stack.enter_context(Scratch(root))
@@ -85,7 +88,7 @@ class Supervisor:
                 site = Site(
                     settings=settings,
                     db=db,
-                    store=open_store(settings.artifacts_url),
+                    store=store,
                     scratch=scratch,
                     servers={runtime: started[preload] for runtime, preload in self._preloads.items()},
                     stop=self._stop,
