@@ -7,8 +7,8 @@ of synthetic learners without TensorFlow, and the lease is short (3 s), so that 
 from __future__ import annotations
 
 import argparse
-import random
 import secrets
+import signal
 import sys
 import time
 from collections import Counter
@@ -49,10 +49,10 @@ def main() -> int:
     counts = _counts(parser, asked.jobs, asked.count)
     freeze_s = asked.freeze_s or max(4.0, FULL_FREEZE_S * min(1.0, asked.jobs / FULL_JOBS))
     console = Console(width=120)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # so that everything is cleaned up
     failed = 0
     for database in asked.database or ["sqlite", "postgresql"]:
         console.print(f"chaos on {database}: --seed {asked.seed} --jobs {asked.jobs}")
-        random.seed(asked.seed)
         plan = Plan(database=database, jobs=asked.jobs, seed=asked.seed, counts=counts, freeze_s=freeze_s)
         began = time.monotonic()
         report = run(plan)

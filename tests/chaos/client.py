@@ -62,6 +62,12 @@ class Client:
         with self._changed:
             return self._unanswered
 
+    @property
+    def unsent(self) -> int:
+        """How many submissions were never sent so far; those that are sent again wait by themselves."""
+        with self._changed:
+            return sum(not request.sent for _, _, request in self._due)
+
     def call(self, method: str, path: str, **options: Any) -> Any:
         """Return the JSON of an answer, asking until there is one."""
         while True:
@@ -104,7 +110,7 @@ class Client:
                 self._send(request)
 
     def _send(self, request: Request) -> None:
-        entry = request.entry
+        entry, request.sent = request.entry, True
         headers = {"Idempotency-Key": entry.key}
         params = {"project": entry.project}
         if request.file is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from chaos import faults, harsher
 from chaos.faults import Harm, NotNow, Site
 
-BOTH = frozenset({"sqlite", "postgresql"})
+SQLITE, POSTGRESQL = frozenset({"sqlite"}), frozenset({"postgresql"})
 PATIENCE_S = 60.0
 PACE_S = 15.0
 
@@ -29,7 +29,7 @@ class Fault:
     full: int
     lasting: bool = False
     early: bool = False
-    databases: frozenset[str] = BOTH
+    databases: frozenset[str] = SQLITE | POSTGRESQL
 
 
 FAULTS = (
@@ -45,14 +45,12 @@ FAULTS = (
     Fault(name="broker full", act=faults.fill_broker, full=5, lasting=True),
     Fault(name="duplicate tickets", act=faults.duplicate_tickets, full=20),
     Fault(name="garbage messages", act=faults.garbage, full=20),
-    Fault(name="connection cut", act=harsher.cut_connection, full=100, databases=frozenset({"postgresql"})),
-    Fault(
-        name="PostgreSQL killed", act=harsher.kill_postgresql, full=10, databases=frozenset({"postgresql"})
-    ),
-    Fault(name="database locked", act=harsher.lock_sqlite, full=20, databases=frozenset({"sqlite"})),
+    Fault(name="connection cut", act=harsher.cut_connection, full=100, databases=POSTGRESQL),
+    Fault(name="PostgreSQL killed", act=harsher.kill_postgresql, full=10, databases=POSTGRESQL),
+    Fault(name="database locked", act=harsher.lock_sqlite, full=20, databases=SQLITE),
     Fault(name="disk full", act=harsher.fill_disk, full=10, lasting=True),
     Fault(name="I/O errors", act=harsher.io_errors, full=20, lasting=True),
-    Fault(name="clock jumps", act=harsher.jump_clock, full=5, lasting=True, early=True),
+    Fault(name="clock jumps", act=harsher.jump_clock, full=5, lasting=True, early=True, databases=POSTGRESQL),
 )
 
 
@@ -66,6 +64,7 @@ class Lane:
         self.times: Counter[str] = Counter()
         self.harm: dict[str, Harm] = {}
         self.undone: Counter[str] = Counter()
+        self.broken: Exception | None = None
 
     @property
     def share(self) -> float:
@@ -73,8 +72,17 @@ class Lane:
         return self.done / len(self._faults) if self._faults else 1.0
 
     def run(self, site: Site, jobs: int, stop: threading.Event) -> None:
-        """Do every fault once, at the pace at which ``jobs`` jobs end."""
+        """Do every fault once, at the pace at which ``jobs`` jobs end. ``broken``: what we did wrong."""
+        try:
+            self._run(site, jobs, stop)
+        except Exception as error:
+            self.broken = error
+            stop.set()
+
+    def _run(self, site: Site, jobs: int, stop: threading.Event) -> None:
         for fault in self._faults:
+            if stop.is_set():
+                return
             self._keep_pace(site, jobs, stop)
             harm = self._do(fault, site, stop)
             if harm is None:

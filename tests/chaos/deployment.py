@@ -141,12 +141,12 @@ class Deployment:
             part.process, part.ended_at = None, time.monotonic()
         if time.monotonic() - part.ended_at < RESTART_S:
             return
-        paths = [str(TESTS / "plugins"), os.environ.get("PYTHONPATH", "")]
+        paths = [part.extra.get("PYTHONPATH"), str(TESTS / "plugins"), os.environ.get("PYTHONPATH")]
         environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
             **self.settings.environ(),
             **part.extra,
+            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         }
         with (self.logs / f"{part.name}.log").open("ab") as log:
             part.process = subprocess.Popen(

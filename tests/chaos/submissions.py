@@ -37,7 +37,8 @@ TRAIN = {"model": BASE, "dataset": f"{TABLE}@1", "algorithm": "walk", "target": 
 class Request:
     """One submission: a job's ``body``, or a ``file`` to upload. ``after``: the job that it depends on.
 
-    It is cancelled ``cancel_after_s`` after the answer, ``cancelling`` from then on.
+    ``sent``: it was, once at least. It is cancelled ``cancel_after_s`` after the answer, ``cancelling`` from
+    then on.
     """
 
     entry: Entry
@@ -45,6 +46,7 @@ class Request:
     file: bytes | None = None
     after: Entry | None = None
     cancel_after_s: float | None = None
+    sent: bool = False
     cancelling: bool = False
 
 
