@@ -8,9 +8,13 @@ import time
 
 import psutil
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from headrace import origin
+from headrace.artifacts import service as artifacts
+from headrace.artifacts.tables import Unneeded
+from headrace.datasets import service as datasets
+from headrace.db import clock
 from headrace.jobs.tables import Job
 from headrace.specs.task import TASK_FILE
 from integration.workers.conftest import Deployment
@@ -178,3 +182,23 @@ def test_jobs_start_in_order_of_priority(ready: Deployment) -> None:
             select(Job).where(Job.id.in_([job.id for job in jobs])).order_by(Job.started_at)
         )
         assert [job.priority for job in started] == [9, 9, 5, 1]
+
+
+def test_outputs_that_are_being_collected_as_rubbish_are_stored_again(ready: Deployment) -> None:
+    content = b"x,label\n" + b"".join(b"%d,%s\n" % (n, ready.model.encode()) for n in range(5))
+    first = ready.succeeded(ready.upload(content, "first"))
+    with ready.db.transaction() as session:
+        version = datasets.version_of_job(session, first.id)
+        data = artifacts.artifact(session, version.id, "data").digest
+        datasets.delete_version(session, "default", "first", version.version, now=clock(session))
+    with ready.db.transaction() as session:
+        now = clock(session)
+        session.add(Unneeded(digest=data, since=now, deleting_at=now, deleter="another"))
+    second = ready.upload(content, "second")
+    ready.until(lambda: "stored again" in ready.logs(), "the outputs were not refused")
+    ready.store.delete(data)
+    with ready.db.transaction() as session:
+        session.execute(delete(Unneeded).where(Unneeded.digest == data))
+    ended = ready.succeeded(second)
+    assert (ended.attempt, ended.failures) == (1, 0)
+    assert ready.store.size(data)
