@@ -27,10 +27,45 @@ from headrace_web.dashboard.pages import COOKIE
 HOSTILE = "<b>bold</b><script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 ROLES = ("viewer", "submitter", "maintainer", "admin")
 EVALUATION = {
+    "rows": 10,
+    "bad_rows": 1,
     "metrics": {"accuracy": 0.9},
+    "intervals": {"level": 0.95, "method": "bootstrap", "metrics": {"accuracy": [0.8125, 0.9375]}},
     "baseline": {"predicts": HOSTILE, "metrics": {"accuracy": 0.5}},
+    "verdict": {"beats_baseline": False, "text": HOSTILE},
     "confusion_matrix": {"labels": ["a", HOSTILE], "counts": [[9, 1], [0, 0]]},
     "per_class": [{"label": HOSTILE, "precision": 0.5, "recall": 1, "f1": 0.7, "rows": 3}],
+    "roc": [{"label": name, "points": [[0, 0], [0.25, 0.75], [1, 1]]} for name in ("a", HOSTILE)],
+    "pr": [{"label": HOSTILE, "points": [[0, 1], [1, 0.5]]}],
+    "calibration": {"of": HOSTILE, "bins": [{"predicted": 0.25, "observed": 0.5, "rows": 4}]},
+    "predictions": {"points": [[1e308, -1e308], [0, 0.1], [None, 1]]},
+    "fit": {
+        "feature": HOSTILE,
+        "points": [[1, 2], [2, 4]],
+        "line": [[1, 2], [2, 3.5]],
+        "averaged_rows": None,
+    },
+    "worst": [
+        {"row": 7, "truth": HOSTILE, "prediction": "a", "probability": 0.75, "values": {HOSTILE: HOSTILE}}
+    ],
+    "slices": [
+        {
+            "column": HOSTILE,
+            "groups": [
+                {
+                    **name,
+                    "rows": 5,
+                    "metrics": {"accuracy": 0.5},
+                    "intervals": {"accuracy": [0.375, 0.625]},
+                    "small": True,
+                    "differs": "worse",
+                }
+                for name in ({"value": HOSTILE}, {"value": None}, {"from": 1, "to": 2.5}, {"others": 40})
+            ],
+        }
+    ],
+    "columns": [{"column": HOSTILE, "type": "text", "encoded_as": HOSTILE, "missing": 3}],
+    "warnings": [{"column": HOSTILE, "kind": "leak", "message": HOSTILE}],
 }
 
 
@@ -94,7 +129,8 @@ def full(api: Api) -> Api:
             session.query(Artifact).filter_by(owner=owner, name=name).delete()
             files = {name: stored}
             artifacts.attach(session, project="default", owner=str(owner), files=files, now=NOW)
-        artifacts.attach(session, project="default", owner=job, files={"output": api.store(b"rows")}, now=NOW)
+        files = {"output": api.store(b"rows"), "evaluation": evaluation}
+        artifacts.attach(session, project="default", owner=job, files=files, now=NOW)
     return api
 
 
@@ -397,3 +433,21 @@ def test_live_events_come_to_who_is_signed_in(full: Api) -> None:
     nobody = Browser(full)
     answer = nobody.get(cancel.replace("cancel", "events"), headers={"Accept": "text/event-stream"})
     assert answer.status_code == 401
+
+
+def test_an_evaluation_is_drawn_and_told(full: Api) -> None:
+    browser = signed_in(full, "viewer")
+    job = full.get("jobs").json["items"][0]["id"]
+    for path in ("/models/iris/versions/1", f"/jobs/{job}/evaluation"):
+        page = browser.get(path).text
+        told = unescape(re.sub(r"<[^>]+>", " ", page))
+        for words in ("0.8125 to 0.9375", "baseline 0.5", "Largest errors", "0.375 to 0.625", "1 to 2.5"):
+            assert words in " ".join(told.split()), words
+        assert "40 other levels" in told
+        assert "worse than overall" in told
+        assert 'class="verdict problem"' in page
+        titles = re.findall(r"<figcaption><b>([^<]+)</b>", page)
+        assert titles == ["ROC", "Precision and recall", "Calibration", "Predictions", "Data and fit"]
+        # A quarter of the way over 414 pixels from 54; three quarters up 210 pixels from 222.
+        assert "157.5,64.5" in page
+        assert "nan" not in page.lower().replace("nanmax", "")

@@ -7,11 +7,13 @@ from typing import Any
 from flask import Response
 from pydantic import model_validator
 
+from headrace.artifacts import service as artifacts
 from headrace.errors import NotFound
 from headrace.jobs import queries, service, transitions
 from headrace.jobs.states import FINAL, State
 from headrace_web.api import jobs as api
 from headrace_web.calls import Call
+from headrace_web.dashboard import evaluations
 from headrace_web.dashboard.pages import FORM, HTML, Pages, following, page, to
 from headrace_web.live import MEDIA_TYPE
 
@@ -75,6 +77,15 @@ def log(call: Call, job: str, query: api.LogsQuery) -> Response:
 def output(call: Call, job: str) -> Response:
     """Download what the job has made."""
     return api.output(call, job)
+
+
+@pages.route("GET", "/jobs/<id:job>/evaluation", role="viewer", produces=HTML)
+def evaluation(call: Call, job: str) -> Response:
+    """Show what an evaluate job has found."""
+    with call.parts.database.read() as session:
+        row = service.job(session, call.project, job)
+        stored = artifacts.artifact(session, row.id, "evaluation")
+    return page("job_evaluation.html", job=row, **evaluations.shown(call, stored))
 
 
 @pages.route("POST", "/jobs/<id:job>/cancel", role="submitter", consumes=[FORM], produces=HTML)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from flask import Response, request
 
 from headrace.artifacts import service as artifacts
-from headrace.artifacts.store import read_verified
 from headrace.errors import Invalid, NotFound
 from headrace.registry import service as registry
 from headrace_web.api import models as api
 from headrace_web.calls import Call
+from headrace_web.dashboard import evaluations
 from headrace_web.dashboard.pages import FORM, HTML, Pages, following, page, to
 from headrace_web.pagination import PageQuery
 
@@ -20,8 +19,6 @@ pages = Pages("models")
 
 HEADLINES = ("accuracy", "f1_macro", "roc_auc", "log_loss", "r2", "mae", "rmse")
 """Metrics that lists show, where a version has them."""
-MOST_CLASSES = 40
-"""A confusion matrix beyond this is no picture."""
 
 
 @pages.route("GET", "/models", role="viewer", query=PageQuery, produces=HTML)
@@ -44,20 +41,17 @@ def show(call: Call, name: str, query: PageQuery) -> Response:
 
 @pages.route("GET", "/models/<name:name>/versions/<version:version>", role="viewer", produces=HTML)
 def show_version(call: Call, name: str, version: int) -> Response:
-    """Show one version: metrics, confusion matrix, what it was made of."""
+    """Show one version: how good it is on its test rows, and what it was made of."""
     with call.parts.database.read() as session:
         row = registry.version(session, call.project, name, version)
         aliases = registry.aliases_of(session, registry.model(session, call.project, name))
-        digest = artifacts.artifact(session, row.id, "evaluation").digest
-    evaluation = json.loads(b"".join(read_verified(call.parts.store, digest)))
+        stored = artifacts.artifact(session, row.id, "evaluation")
     return page(
         "model_version.html",
         name=name,
         version=row,
         aliases=[alias for alias, number in aliases.items() if number == row.version],
-        evaluation=evaluation,
-        matrix=_matrix(evaluation.get("confusion_matrix")),
-        most=MOST_CLASSES,
+        **evaluations.shown(call, stored),
     )
 
 
@@ -112,13 +106,3 @@ def _model(
         error=error,
         alias=alias,
     )
-
-
-def _matrix(found: dict[str, Any] | None) -> list[tuple[Any, list[tuple[int, int]]]]:
-    """Return each row's label, and its counts with their share of the row in tenths."""
-    if not found:
-        return []
-    return [
-        (label, [(count, round(10 * count / max(1, sum(counts)))) for count in counts])
-        for label, counts in zip(found["labels"], found["counts"], strict=True)
-    ]

@@ -1,0 +1,161 @@
+"""Charts as SVG, laid out here and drawn by a template: lines and dots over a grid, scaled to fit."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+WIDTH, HEIGHT = 480, 260
+LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 38
+TICKS = 4
+
+Points = Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through ``points`` in pixels; ``number`` chooses its colour."""
+
+    label: str
+    points: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A number on an axis, ``at`` in pixels."""
+
+    at: float
+    text: str
+
+
+@dataclass
+class Chart:
+    """A chart whose axes hold ``x`` and ``y``, each a lower and an upper end."""
+
+    title: str
+    x_label: str
+    y_label: str
+    x: tuple[float, float]
+    y: tuple[float, float]
+    lines: list[Line] = field(default_factory=list)
+    dots: list[tuple[float, float]] = field(default_factory=list)
+    reference: str = ""
+
+    @property
+    def x_ticks(self) -> list[Tick]:
+        """The numbers on the lower edge."""
+        return [Tick(self._at_x(value), f"{value:.4g}") for value in _ticks(*self.x)]
+
+    @property
+    def y_ticks(self) -> list[Tick]:
+        """The numbers on the left edge."""
+        return [Tick(self._at_y(value), f"{value:.4g}") for value in _ticks(*self.y)]
+
+    def line(self, label: str, points: Points) -> None:
+        """Add a line."""
+        self.lines.append(Line(label, self._pixels(points), len(self.lines) % 10))
+
+    def scatter(self, points: Points) -> None:
+        """Add dots."""
+        self.dots += [(self._at_x(x), self._at_y(y)) for x, y in points]
+
+    def refer(self, points: Points) -> None:
+        """Draw a dashed line to compare with."""
+        self.reference = self._pixels(points)
+
+    def _pixels(self, points: Points) -> str:
+        return " ".join(f"{self._at_x(x)},{self._at_y(y)}" for x, y in points)
+
+    def _at_x(self, value: float) -> float:
+        return round(LEFT + _share(value, *self.x) * (WIDTH - LEFT - RIGHT), 1)
+
+    def _at_y(self, value: float) -> float:
+        return round(HEIGHT - BOTTOM - _share(value, *self.y) * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def of_evaluation(evaluation: dict[str, Any]) -> list[Chart]:
+    """Return the charts that an evaluation has what they need for."""
+    charts = [
+        _rates(evaluation, "roc", "ROC", "false positive rate", "true positive rate"),
+        _rates(evaluation, "pr", "Precision and recall", "recall", "precision"),
+        _calibration(evaluation.get("calibration")),
+        _predictions(evaluation.get("predictions")),
+        _fit(evaluation.get("fit")),
+    ]
+    return [chart for chart in charts if chart is not None]
+
+
+def _rates(evaluation: dict[str, Any], name: str, title: str, x: str, y: str) -> Chart | None:
+    curves = evaluation.get(name)
+    if not curves:
+        return None
+    chart = Chart(title, x, y, (0, 1), (0, 1))
+    for curve in curves:
+        chart.line(str(curve["label"]), curve["points"])
+    if name == "roc":
+        chart.refer([(0, 0), (1, 1)])
+    return chart
+
+
+def _calibration(found: dict[str, Any] | None) -> Chart | None:
+    if not found or not found["bins"]:
+        return None
+    of = "the predicted class" if found["of"] is None else str(found["of"])
+    chart = Chart("Calibration", f"predicted probability of {of}", "observed share", (0, 1), (0, 1))
+    points = [(entry["predicted"], entry["observed"]) for entry in found["bins"]]
+    chart.line("observed", points)
+    chart.scatter(points)
+    chart.refer([(0, 0), (1, 1)])
+    return chart
+
+
+def _predictions(found: dict[str, Any] | None) -> Chart | None:
+    points = _whole(found and found["points"])
+    if not points:
+        return None
+    ends = _ends([value for point in points for value in point])
+    chart = Chart("Predictions", "truth", "prediction", ends, ends)
+    chart.scatter(points)
+    chart.refer([(ends[0], ends[0]), (ends[1], ends[1])])
+    return chart
+
+
+def _fit(found: dict[str, Any] | None) -> Chart | None:
+    points, line = _whole(found and found["points"]), _whole(found and found["line"])
+    if not (found and points and line):
+        return None
+    title = "Data and fit" if found["averaged_rows"] is None else "Data and mean prediction"
+    x, y = zip(*points, *line, strict=True)
+    chart = Chart(title, str(found["feature"]), "target", _ends(x), _ends(y))
+    chart.scatter(points)
+    chart.line("prediction", line)
+    return chart
+
+
+def _whole(points: Any) -> list[list[float]]:
+    """Return the points without those whose numbers were too large to be kept."""
+    return [point for point in points or [] if None not in point]
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    # The ends of what floats can hold have no difference.
+    room = high * 0.04 - low * 0.04 or abs(high) * 0.1 or 1.0
+    most = sys.float_info.max
+    return max(low - room, -most), min(high + room, most)
+
+
+def _share(value: float, low: float, high: float) -> float:
+    return (value / 2 - low / 2) / (high / 2 - low / 2)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    rough = high / TICKS - low / TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.8)
+    first = math.ceil(low / step)
+    return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
