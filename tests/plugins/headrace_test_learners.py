@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 class ScriptedParams(Params):
-    """Sleep, then do ``then``; ``child``: leave a process behind; ``stubborn``: ignore signals.
+    """Sleep, then do ``then``; ``child``: leave a process behind; ``stubborn``: ignore signals; ``native``:
+    sleep on, after that, in C, which no signal interrupts and which lets no Python run.
 
     ``points``: so many of a learning curve, told while it sleeps.
     """
@@ -34,7 +35,16 @@ class ScriptedParams(Params):
     then: Literal["succeed", "kill", "exit", "raise", "refuse", "garbage"] = "succeed"
     child: bool = False
     stubborn: bool = False
+    native: bool = False
     points: Annotated[int, Field(ge=0, le=1000)] = 0
+
+
+def _sleep_in_c() -> None:
+    import ctypes
+
+    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.PyDLL(None).sleep(3600)
 
 
 class Scripted(Learner):
@@ -62,6 +72,8 @@ class Scripted(Learner):
                 monitor.metric("accuracy", told, 1 - 0.8**told)
                 monitor.metric("val_accuracy", told, 0.95 - 0.8**told)
             time.sleep(0.02)
+        if self._params.native:
+            _sleep_in_c()
         monitor.metric("loss", 1, 0.5)
         match self._params.then:
             case "kill":
