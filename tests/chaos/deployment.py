@@ -124,6 +124,12 @@ class Deployment:
             signal_group(process.pid, signal.SIGKILL)
         return late
 
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run ``headrace`` with these words, on the settings of the deployment."""
+        return subprocess.run(
+            [*_HEADRACE, *words], env=self._environment({}), capture_output=True, text=True, timeout=120
+        )
+
     def log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text(errors="replace")
 
@@ -141,20 +147,22 @@ class Deployment:
             part.process, part.ended_at = None, time.monotonic()
         if time.monotonic() - part.ended_at < RESTART_S:
             return
-        paths = [part.extra.get("PYTHONPATH"), str(TESTS / "plugins"), os.environ.get("PYTHONPATH")]
-        environment = {
-            "PATH": os.environ["PATH"],
-            **self.settings.environ(),
-            **part.extra,
-            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        }
         with (self.logs / f"{part.name}.log").open("ab") as log:
             part.process = subprocess.Popen(
                 part.command,
-                env=environment,
+                env=self._environment(part.extra),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         part.starts += 1
+
+    def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
+        paths = [extra.get("PYTHONPATH"), str(TESTS / "plugins"), os.environ.get("PYTHONPATH")]
+        return {
+            "PATH": os.environ["PATH"],
+            **self.settings.environ(),
+            **extra,
+            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        }

@@ -21,7 +21,7 @@ from chaos.servers import Broker, Postgres
 from chaos.watch import Watch
 from headrace.dispatch import TASK, celery_queue
 
-ZOMBIE_PATIENCE_S = 12.0
+ZOMBIE_PATIENCE_S = 20.0
 Harm = Counter[str]
 
 

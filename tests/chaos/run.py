@@ -120,10 +120,10 @@ def run(plan: Plan) -> Report:
             *watch.violations,
             *(Violation("I6", text) for text in late),
         ]
-        left = [path.name for path in (settings.data / "scratch").iterdir() if path.name != "lock"]
-        report.violations += [Violation("I6", f"the scratch folder holds {name} still") for name in left]
+        report.violations += _tidy(deployment)
         store = LocalStore(settings.data / "artifacts")
-        report.violations += check(url, store, ledger=client.ledger, marks=[deployment.mark])
+        ledger, marks = client.ledger, [deployment.mark]
+        report.violations += check(url, store, ledger=ledger, marks=marks, collected=True)
         report.submissions = len(client.ledger)
         concerned = dict.fromkeys(v.job for v in report.violations if v.job)
         for job_id in list(concerned)[:5]:
@@ -147,6 +147,8 @@ def _settings(data: Path, url: str, broker_url: str) -> Settings:
         poll_s=0.3,
         backoff_base_s=0.1,
         backoff_max_s=1.0,
+        collect_after_s=5.0,
+        collect_every_s=2.0,
         checkpoint_s=0.1,
         rate_per_s=0,
     )
@@ -274,6 +276,17 @@ def _settle(site: Site, client: Client, report: Report) -> None:
         time.sleep(0.1)
         site.watch.look()
     report.settled_s = time.monotonic() - began
+
+
+def _tidy(deployment: Deployment) -> Iterator[Violation]:
+    """I6: nothing lies in the folder of scratch spaces, and after collecting garbage fsck finds nothing."""
+    for path in (deployment.settings.data / "scratch").iterdir():
+        if path.name != "lock":
+            yield Violation("I6", f"the scratch folder holds {path.name} still")
+    for command in (("gc", "--now"), ("fsck",)):
+        done = deployment.command(*command)
+        if done.returncode or (command == ("fsck",) and "all is well" not in done.stdout):
+            yield Violation("I6", f"headrace {' '.join(command)}: {done.stdout}{done.stderr}")
 
 
 def numbers(report: Report) -> Iterator[tuple[str, int, int, str]]:
