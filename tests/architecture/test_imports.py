@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = {"tensorflow", "keras", "sklearn", "numpy", "pyarrow", "pandas", "scipy", "PIL", "skops"}
+HEAVY |= {"s3fs", "botocore"}
 EVERY_MODULE = """
 import importlib, pkgutil, {package}
 for module in pkgutil.walk_packages({package}.__path__, "{package}."):

@@ -35,10 +35,11 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.staging = root / "staging"
-        with _reported("make"):
-            self.staging.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _sync_folder(root)
-            _sync_folder(root.parent)
+        if not self.staging.is_dir():
+            with _reported("make"):
+                self.staging.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _sync_folder(root)
+                _sync_folder(root.parent)
 
     def path(self, digest: str) -> Path:
         """Return where the bytes ``digest`` are or would be."""
