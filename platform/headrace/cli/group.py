@@ -38,6 +38,7 @@ COMMANDS = {
     "datasets": Entry(_CLI + "datasets:datasets", "List datasets, or upload one."),
     "models": Entry(_CLI + "models:models", "List models."),
     "model": Entry(_CLI + "models:model", "Show a model or one of its versions."),
+    "evaluation": Entry(_CLI + "evaluations:evaluation", "Show how good a version is, and how sure that is."),
     "predict": Entry(_CLI + "predict:predict", "Predict a few instances at once."),
     "reproduce": Entry(_CLI + "reproduce:reproduce", "Train a version again and say whether it is the same."),
     "schedules": Entry(_CLI + "schedules:schedules", "List schedules."),

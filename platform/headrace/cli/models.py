@@ -67,7 +67,7 @@ def model(ref: str, evaluation: bool, target: Path | None, as_json: bool, **serv
                 flexible=["metrics"],
             )
             return
-        number = _number(found, selector)
+        number = number_of(found, selector)
         if evaluation:
             output.print_json(client.evaluation(name, number))
             return
@@ -150,8 +150,11 @@ def reproduced(version: Any) -> str:
     )
 
 
-def _number(model: Any, selector: str) -> int:
-    """The version that ``selector`` means: a number, an alias, or nothing for the latest."""
+def number_of(model: Any, selector: str) -> int:
+    """Return the version that ``selector`` means: a number, an alias, or nothing for the latest.
+
+    Raises ClickException where there is none.
+    """
     if selector.isdecimal():
         return int(selector)
     number = model.get("aliases", {}).get(selector) if selector else model.get("latest_version")

@@ -370,3 +370,55 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == ""
     assert "scheduler" in done.stdout
+
+
+EVALUATION = {
+    "rows": 200,
+    "bad_rows": 3,
+    "metrics": {"accuracy": 0.915, "log_loss": 0.25},
+    "intervals": {"level": 0.95, "metrics": {"accuracy": [0.868, 0.9463]}},
+    "baseline": {"predicts": "a", "metrics": {"accuracy": 0.5}},
+    "verdict": {"beats_baseline": True, "text": "The model beats the baseline."},
+    "slices": [
+        {
+            "column": "age",
+            "groups": [
+                {
+                    "from": 1.0,
+                    "to": 2.5,
+                    "rows": 150,
+                    "metrics": {"mae": 1.25},
+                    "intervals": {"mae": [1.0, 1.5]},
+                },
+                {"value": None, "rows": 9, "metrics": {"mae": 2.0}, "intervals": {}, "small": True},
+                {"others": 30, "rows": 41, "metrics": {"mae": 9.0}, "intervals": {}, "differs": "worse"},
+            ],
+        }
+    ],
+    "warnings": [{"column": "code", "kind": "leak", "message": "This column alone tells the target."}],
+}
+
+
+def test_an_evaluation_is_shown_as_tables(run: Run, fake: Fake) -> None:
+    model = {"name": "m", "latest_version": 4, "aliases": {"champion": 2}}
+    fake.answers["GET", "/api/v1/models/m"] = (200, model)
+    for path in ("models/m/versions/4", "models/m/versions/2", "models/m/versions/3", "jobs/job_1"):
+        fake.answers["GET", f"/api/v1/{path}/evaluation"] = (200, EVALUATION | {"note": f"of {path}"})
+    lines = [" ".join(line.split()) for line in run("evaluation", "m").stdout.splitlines()]
+    for line in (
+        "verdict The model beats the baseline.",
+        "note of models/m/versions/4",
+        "accuracy 0.915 0.868 to 0.9463 0.5",
+        "log_loss 0.25",
+        "1 to 2.5 150 1.25 (1 to 1.5)",
+        "missing 9 2 few rows",
+        "30 other levels 41 9 worse",
+        "code leak This column alone tells the target.",
+    ):
+        assert line in lines
+    for what, of in (
+        ("m@champion", "models/m/versions/2"),
+        ("m@3", "models/m/versions/3"),
+        ("job_1", "jobs/job_1"),
+    ):
+        assert json.loads(run("evaluation", what, "--json").stdout) == EVALUATION | {"note": f"of {of}"}
