@@ -4,7 +4,8 @@ Usage: `python bench/scale.py [--jobs 1000000] [--databases sqlite,postgresql]`.
 the calls are the product's own. Pages of PostgreSQL are buffers, by EXPLAIN of every statement; of SQLite,
 those that a connection with an empty cache reads, as the kernel counts them (so on Linux only). SQLite has no
 statistics, as in production; PostgreSQL's are made by ANALYZE. Exits 1 where a call reads more than 1.5
-times the pages at the larger size, or where a plan walks all jobs.
+times the pages at the larger size, or where a plan walks all jobs. Lists with filters that no one index
+answers look at a thousand jobs at most, and are held to that instead.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ sys.path.pop(0)  # this folder: queue.py is not the standard library's
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from bench.scale_calls import Calls
+from bench.scale_calls import SIEVED, Calls
 from bench.scale_meter import meter
 from bench.scale_rows import fill
 from rich.console import Console
@@ -31,10 +32,13 @@ from rich.table import Table
 
 from headrace import db
 from headrace.db import Database
+from headrace.paging import LOOKED_AT
 from services import new_database, postgresql
 
 SMALL = 1_000
 MOST = 1.5
+MOST_LOOKED_AT = 5 * LOOKED_AT
+"""Pages of a list with filters that no one index answers: a thousand jobs are looked at, however many fit."""
 ROUNDS = 15
 
 
@@ -95,7 +99,7 @@ def report(kind: str, small: dict[str, Cost], large: dict[str, Cost], jobs: int)
         ratio = cost.pages / max(1, before.pages)
         times = (f"{1000 * each.seconds:.1f}" for each in (before, cost))
         table.add_row(name, str(cost.statements), str(before.pages), str(cost.pages), f"{ratio:.2f}", *times)
-        if ratio > MOST:
+        if ratio > MOST and not (name in SIEVED and cost.pages <= MOST_LOOKED_AT):
             missed.append(f"{kind}, {name}: {ratio:.2f} times the pages, not {MOST}")
         missed += [f"{kind}, {name} walks all jobs: {walk}" for walk in cost.walks]
     Console().print(table)

@@ -19,6 +19,8 @@ from headrace.jobs.states import State
 Call = Callable[[Database], object]
 LEASE_S = 3600.0
 EVERY = JobFilter()
+SIEVED = ("list by state, model", "list by model, kind, tag", "list by q", "list by q, nothing like it")
+"""Calls that look at up to `headrace.paging.LOOKED_AT` jobs one by one."""
 QUEUES = ("default", "gpu")
 
 
