@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo run test deployment conformance resume crash-store lint format bench bench-quality lock clean
+.PHONY: help setup demo run test deployment conformance resume crash-store chaos lint format bench bench-quality lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,6 +45,11 @@ resume: $(DEV) ## Kill trainings at 20 random moments each: they must end in the
 crash-store: $(DEV) ## Kill the artifact store at every system call, and fail each call to its disk: fsck stays clean
 	@scripts/install_test_services.sh
 	CRASH_STRIDE=1 $(BIN)/pytest -s tests/integration/store $(ARGS)
+
+chaos: $(DEV) ## Kill, freeze, fill and cut everything at random under load: nothing is lost (JOBS=, SEED=, ARGS=--help)
+	@scripts/install_test_services.sh
+	PYTHONPATH=tests:tests/plugins $(BIN)/python -m chaos \
+		$(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: $(DEV) ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check $(CODE)

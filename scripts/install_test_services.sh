@@ -1,7 +1,7 @@
 #!/bin/sh
-# Install PostgreSQL, Redis, RabbitMQ, Chromium and strace from the distribution, where that is possible without asking,
-# for the tests that start them privately. Elsewhere those tests are skipped with their reason; with CI=true they fail
-# instead.
+# Install PostgreSQL, Redis, RabbitMQ, Chromium, strace and libfaketime from the distribution, where that is possible
+# without asking, for the tests that start them privately. Elsewhere those tests are skipped with their reason; with
+# CI=true they fail instead.
 set -eu
 
 has_postgresql() {
@@ -14,6 +14,7 @@ command -v redis-server >/dev/null || missing="$missing redis-server"
 [ -e /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v strace >/dev/null || missing="$missing strace"
+ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing="$missing libfaketime"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

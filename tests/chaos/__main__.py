@@ -42,10 +42,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append")
     parser.add_argument("--jobs", type=int, default=FULL_JOBS)
+    parser.add_argument("--keras", type=int, metavar="JOBS", help="instead: so many trainings of networks")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     parser.add_argument("--freeze-s", type=float, help="how long the broker is frozen")
     parser.add_argument("--count", action="append", default=[], metavar="FAULT=N", help=", ".join(names))
     asked = parser.parse_args()
+    if asked.keras is not None:
+        asked.jobs = asked.keras
+        # A worker that starts again imports TensorFlow again: kills alone, and not too many.
+        kills = {"kill job process": 2, "kill fork server": 6, "kill supervisor": 6, "zombie": 6}
+        few = [f"{name}={max(1, asked.jobs // share)}" for name, share in kills.items()]
+        asked.count = ["all=0", *few, *asked.count]
     counts = _counts(parser, asked.jobs, asked.count)
     freeze_s = asked.freeze_s or max(4.0, FULL_FREEZE_S * min(1.0, asked.jobs / FULL_JOBS))
     console = Console(width=120)
@@ -53,7 +60,14 @@ def main() -> int:
     failed = 0
     for database in asked.database or ["sqlite", "postgresql"]:
         console.print(f"chaos on {database}: --seed {asked.seed} --jobs {asked.jobs}")
-        plan = Plan(database=database, jobs=asked.jobs, seed=asked.seed, counts=counts, freeze_s=freeze_s)
+        plan = Plan(
+            database=database,
+            jobs=asked.jobs,
+            seed=asked.seed,
+            counts=counts,
+            freeze_s=freeze_s,
+            networks=asked.keras is not None,
+        )
         began = time.monotonic()
         report = run(plan)
         show(console, report, time.monotonic() - began)
@@ -105,7 +119,8 @@ def show(console: Console, report: Report, took_s: float) -> None:
     for story in report.stories:
         console.print(story, markup=False)
     if report.violations:
-        again = f"--database {report.plan.database} --seed {report.plan.seed} --jobs {report.plan.jobs}"
+        jobs = "--keras" if report.plan.networks else "--jobs"
+        again = f"--database {report.plan.database} --seed {report.plan.seed} {jobs} {report.plan.jobs}"
         console.print(f"{len(report.violations)} violations; again: {again}; logs: {report.logs}")
     elif total:
         console.print(

@@ -23,7 +23,7 @@ from chaos.disk import Disk
 from chaos.faults import Site
 from chaos.invariants import check
 from chaos.servers import Broker, Postgres
-from chaos.submissions import BASE, CAPPED, CSV, TABLE, TRAIN, draw
+from chaos.submissions import BASE, CAPPED, CSV, TABLE, TRAIN, draw, network, networks
 from chaos.undisturbed import Undisturbed
 from chaos.violation import Violation
 from chaos.watch import Watch
@@ -43,17 +43,20 @@ FEWEST = 6
 ANSWER_S = 90.0
 """A web server that is killed leaves an idempotency key reserved for a minute."""
 QUOTA = 2
+NETWORKS = 3
+"""So many seeds the networks have, each trained undisturbed once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run is made of."""
+    """What a run is made of. ``networks``: its jobs are trainings with TensorFlow."""
 
     database: str
     jobs: int
     seed: int
     counts: Mapping[Fault, int]
     freeze_s: float
+    networks: bool = False
 
 
 @dataclass
@@ -92,7 +95,7 @@ def run(plan: Plan) -> Report:
             url = postgres.url
         settings = _settings(disk.path, url, broker.url)
         db.upgrade(url)
-        deployment = Deployment(settings, report.logs, light=True)
+        deployment = Deployment(settings, report.logs, light=not plan.networks)
         stack.callback(deployment.stop)
         deployment.start()
         client = Client(settings.local_url, _prepare(settings), seed=plan.seed)
@@ -200,6 +203,13 @@ def _reference(site: Site, client: Client) -> tuple[Undisturbed, str]:
     return undisturbed, output
 
 
+def _learned(client: Client, spec: dict[str, Any]) -> str:
+    """Return the digest of what a job of ``spec`` learns."""
+    trained = client.call("POST", "/jobs", json={"kind": "train", "spec": spec})
+    version = _until(client, f"/jobs/{trained['id']}", "succeeded")["result"]["version"]
+    return str(client.call("GET", f"/models/{spec['model']}/versions/{version}")["weights_digest"])
+
+
 def _until(client: Client, path: str, state: str, **params: str) -> dict[str, Any]:
     deadline = time.monotonic() + ANSWER_S
     while True:
@@ -214,7 +224,10 @@ def _disturb(plan: Plan, site: Site, client: Client, report: Report) -> None:
     """Submit jobs and do harm, until there were enough of both."""
     undisturbed, predicted = _reference(site, client)
     rng = random.Random(plan.seed + 1)
-    requests = draw(rng, undisturbed, predicted)
+    if plan.networks:
+        requests = networks(rng, {seed: _learned(client, network(seed)) for seed in range(NETWORKS)})
+    else:
+        requests = draw(rng, undisturbed, predicted)
     schedules = [_schedule(client, every_s) for every_s in (2, 3)]
     began = time.monotonic()
     stop = threading.Event()

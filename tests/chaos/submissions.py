@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,20 @@ def draw(rng: random.Random, undisturbed: Undisturbed, predicted: str) -> Iterat
     for number in itertools.count():
         sort = rng.choices(list(SORTS), list(SORTS.values()))[0]
         yield from _of(sort, f"k{number:05}", rng, undisturbed, predicted)
+
+
+def networks(rng: random.Random, learned: Mapping[int, str]) -> Iterator[Request]:
+    """Yield trainings of networks without end; ``learned``: the digest that each seed led to undisturbed."""
+    for number in itertools.count():
+        key, seed = f"n{number:05}", rng.choice(list(learned))
+        entry = Entry(key=key, weights=learned[seed], own_s=10.0)
+        yield Request(entry=entry, body=_job("train", network(seed), key, rng))
+
+
+def network(seed: int) -> dict[str, Any]:
+    """Return the spec of a training that takes some seconds."""
+    params = {"epochs": 30, "batch_size": 4, "dropout": 0.2}
+    return TRAIN | {"model": "network", "algorithm": "mlp", "seed": seed, "params": params}
 
 
 def _of(
