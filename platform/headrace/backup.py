@@ -69,7 +69,13 @@ def backup(settings: Settings, folder: Path, progress: Progress) -> dict[str, An
                 _postgresql("pg_dump", settings.database_url, *options)
     finally:
         database.close()
-    _copy(open_store(settings.artifacts_url), LocalStore(folder / "artifacts"), needed, progress)
+    try:
+        _copy(open_store(settings.artifacts_url), LocalStore(folder / "artifacts"), needed, progress)
+    except ArtifactMissing as error:
+        raise ArtifactMissing(
+            f"{error.detail}. If copying took longer than HEADRACE_COLLECT_AFTER_S "
+            f"({settings.collect_after_s:g} s), set that longer and begin again; else see headrace fsck"
+        ) from None
     manifest = {
         "version": __version__,
         "revision": revision,

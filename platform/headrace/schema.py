@@ -74,17 +74,21 @@ def judge(revision: str | None, known: int) -> Schema:
     return Schema(revision, own, "newer", problem)
 
 
-def require(database_url: str) -> None:
-    """Raise `Unavailable` unless the database can be reached and this code can work on its schema."""
+def read(database_url: str) -> Schema:
+    """Return what the schema of the database is. Raises `Unavailable` where that cannot be reached."""
     database = Database(database_url)
     try:
         with database.read() as session:
-            problem = look(session).problem
+            return look(session)
     except AWAY as error:
-        raise Unavailable(f"{redact(database_url)} cannot be reached: {_reason(error)}") from None
+        raise _away(database_url, error) from None
     finally:
         database.close()
-    if problem:
+
+
+def require(database_url: str) -> None:
+    """Raise `Unavailable` unless the database can be reached and this code can work on its schema."""
+    if problem := read(database_url).problem:
         raise Unavailable(problem)
 
 
@@ -118,7 +122,7 @@ def upgrade(url: str, wait_s: float = 0) -> Schema:
         with database.read() as session:
             return look(session)
     except AWAY as error:
-        raise Unavailable(f"{redact(url)} cannot be reached: {_reason(error)}") from None
+        raise _away(url, error) from None
     finally:
         database.close()
 
@@ -156,5 +160,6 @@ def _in_the_way(connection: Connection) -> list[str]:
     return found
 
 
-def _reason(error: Exception) -> str:
-    return (str(getattr(error, "orig", None) or error).strip().splitlines() or ["no reason given"])[0]
+def _away(url: str, error: Exception) -> Unavailable:
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines() or ["no reason given"]
+    return Unavailable(f"{redact(url)} cannot be reached: {redact(reason[0])}")

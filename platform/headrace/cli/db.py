@@ -45,14 +45,8 @@ def current(data: Path | None, as_json: bool) -> None:
     """Show the revision of the schema, and the newest that this version of Headrace knows."""
     from headrace import schema
     from headrace.cli import output
-    from headrace.db import Database
 
-    database = Database(Settings.load(data=data).database_url)
-    try:
-        with database.read() as session:
-            found = schema.look(session)
-    finally:
-        database.close()
+    found = schema.read(Settings.load(data=data).database_url)
     if as_json:
         output.print_json({**found._asdict(), "usable": not found.problem})
     else:

@@ -142,3 +142,11 @@ def test_a_table_in_use_is_waited_for_bit_by_bit(
             third.execute("SELECT count(*) FROM jobs")
         other.rollback()
         assert upgraded.result(30).revision == EXPAND
+
+
+def test_a_database_that_is_away_is_told_without_its_password() -> None:
+    for words in (["current"], ["check"], ["upgrade"]):
+        error = db_command("postgresql://u:hunter2@127.0.0.1:1/x", *words).exception
+        assert isinstance(error, Unavailable)
+        assert "cannot be reached" in error.detail
+        assert "hunter2" not in error.detail
