@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo run test deployment conformance resume crash-store chaos lint format bench bench-quality lock clean
+.PHONY: help setup demo run test deployment conformance resume crash-store chaos lint format bench bench-faults claims bench-quality lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -65,6 +65,15 @@ bench: $(BASE) ## Measure what the README claims about speed; fails where a clai
 	@failed=; for script in bench/train.py bench/queue.py bench/ingest.py; do echo "== $$script"; \
 		$(BIN)/python $$script || failed="$$failed $$script"; done; \
 		test -z "$$failed" || { echo "not met:$$failed" >&2; exit 1; }
+
+bench-faults: $(DEV) ## Measure a million jobs, a broker that is frozen or gone, and kills beside other queues
+	@scripts/install_test_services.sh
+	@failed=; for script in bench/scale.py bench/broker.py bench/faults.py; do echo "== $$script"; \
+		$(BIN)/python $$script || failed="$$failed $$script"; done; \
+		test -z "$$failed" || { echo "not met:$$failed" >&2; exit 1; }
+
+claims: $(DEV) ## Start 10,000 queued jobs of three projects, on each database: in the very order of the rule
+	STARTS=10000 $(BIN)/pytest --timeout 1800 tests/contract/domain/test_claim_order.py $(ARGS)
 
 bench-quality: $(BASE) ## Measure how good the models are beside the libraries used directly: bench/quality.md
 	$(BIN)/python bench/quality.py $(ARGS)

@@ -1,0 +1,61 @@
+"""A broker that is frozen, or gone: jobs are accepted at once all the same, and run when a slot looks itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chaos.servers import Broker
+from headrace import db
+from headrace.config import Settings
+from integration.workers.conftest import Deployment
+
+POLL_S = 0.5
+SUBMITTED_S = 1.0
+STARTED_S = POLL_S + 2.5
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    started = Broker()
+    started.start()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, broker: Broker) -> Iterator[Deployment]:
+    url = f"sqlite:///{tmp_path / 'headrace.db'}"
+    db.upgrade(url)
+    settings = Settings.load(
+        {}, data=tmp_path, database_url=url, broker_url=broker.url, slots=1, poll_s=POLL_S
+    )
+    deployment = Deployment(settings)
+    deployment.start_worker()
+    deployment.succeeded(deployment.upload())
+    yield deployment
+    deployment.close()
+
+
+def test_jobs_run_while_the_broker_is_frozen_and_when_it_is_gone(
+    deployment: Deployment, broker: Broker
+) -> None:
+    def run(times: int) -> None:
+        for _ in range(times):
+            began = time.monotonic()
+            job = deployment.train()
+            assert time.monotonic() - began < SUBMITTED_S
+            ended = deployment.succeeded(job)
+            assert ended.started_at is not None
+            assert (ended.started_at - ended.created_at).total_seconds() < STARTED_S
+            assert ended.attempt == 1
+
+    with broker.frozen():
+        run(3)
+    broker.kill()
+    run(3)
+    broker.start()
+    run(1)
