@@ -70,13 +70,13 @@ class Rule:
         self._running[project] -= 1
 
 
-def _fill(domain: Domain, chance: random.Random) -> list[tuple[str, str, int, str]]:
-    """Queue `JOBS` jobs, a third where nobody serves; return (id, project, priority, queue) of each."""
+def _fill(domain: Domain, chance: random.Random, count: int = JOBS) -> list[tuple[str, str, int, str]]:
+    """Queue ``count`` jobs, a third where nobody serves; return (id, project, priority, queue) of each."""
     for name, quotas in PROJECTS.items():
         domain.project(name, **quotas)
     jobs = [
         (new_id("job"), chance.choice(list(PROJECTS)), chance.randrange(10), chance.choice([*SERVED, "idle"]))
-        for _ in range(JOBS)
+        for _ in range(count)
     ]
     common = {
         "kind": "train",
@@ -125,7 +125,7 @@ def test_ten_thousand_jobs_of_three_projects_start_in_the_very_order_of_the_rule
 def test_fifty_claimers_never_exceed_a_quota(domain: Domain) -> None:
     """Fewer on SQLite, where writers take turns at the one lock in no fair order."""
     quotas = {name: limits["max_running"] for name, limits in PROJECTS.items()} | {"red": 7}
-    _fill(domain, random.Random(SEED))
+    _fill(domain, random.Random(SEED), 1_000)
     domain.project("red", max_running=7)
     claimers = 50 if domain.db.engine.dialect.name == "postgresql" else 4
     databases = [Database(domain.db.url.render_as_string(hide_password=False)) for _ in range(2)]
