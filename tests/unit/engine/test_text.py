@@ -48,6 +48,12 @@ def test_runs_of_tokens() -> None:
     assert list(tokens("a b c", 3))[-3:] == ["c", "b c", "a b c"]
 
 
+def test_without_single_characters_ideographs_stay() -> None:
+    assert list(tokens("I'm a fan, 5 of 很好!", 2, singles=False)) == [
+        *("i'm", "fan", "i'm fan", "of", "fan of", "很", "of 很", "好", "很 好")
+    ]
+
+
 def test_the_frequent_tokens_are_known_ties_in_the_order_of_the_text() -> None:
     texts: list[str | None] = ["b c a", "a d", None, "a c b e"]
     assert _fitted(texts).tokens == ["a", "b", "c", "d", "e"]

@@ -39,7 +39,8 @@ class TextEncoding:
     ``vocabulary``: how many numbers there are at most, those of padding (0) and of unknown tokens (1)
     included; a token that training rows hold less than ``min_count`` times is unknown. ``length``: the tokens
     of a row, None to decide from training rows (``max_length`` at most). ``ngrams``: runs of up to so many
-    tokens are tokens too. ``padding``: the side on which short texts are filled up.
+    tokens are tokens too. ``singles``: whether marks and single letters are tokens, as words and ideographs
+    are. ``padding``: the side on which short texts are filled up.
     """
 
     vocabulary: int
@@ -47,6 +48,7 @@ class TextEncoding:
     max_length: int = 256
     min_count: int = 2
     ngrams: int = 1
+    singles: bool = True
     padding: Literal["left", "right"] = "left"
 
 

@@ -72,6 +72,8 @@ class TextNaiveBayes(Learner):
                 max_length=MAX_TOKENS * params.ngrams,
                 min_count=params.min_count,
                 ngrams=params.ngrams,
+                # They tell little of a class, and come between the words of a run.
+                singles=False,
             )
         )
 

@@ -41,14 +41,21 @@ COVERED = 0.99
 """The fraction of training texts that fit into a row whole, where the length is left to decide."""
 
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_IDEOGRAPH = re.compile(f"[{_IDEOGRAPHS}]")
 _TOKEN = re.compile(rf"[^\W{_IDEOGRAPHS}]+(?:['\u2019][^\W{_IDEOGRAPHS}]+)*|\S")
 
 
-def tokens(text: str, ngrams: int = 1) -> Iterator[str]:
-    """Yield the tokens of ``text`` in order, each followed by the runs of up to ``ngrams`` that end in it."""
+def tokens(text: str, ngrams: int = 1, *, singles: bool = True) -> Iterator[str]:
+    """Yield the tokens of ``text`` in order, each followed by the runs of up to ``ngrams`` that end in it.
+
+    Without ``singles``, marks and single letters are left out.
+    """
     last: list[str] = []
     for match in _TOKEN.finditer(unicodedata.normalize("NFKC", text[:MAX_CHARACTERS]).casefold()):
-        last = [*last[1 - ngrams :], match[0][:MAX_TOKEN]] if ngrams > 1 else [match[0][:MAX_TOKEN]]
+        token = match[0][:MAX_TOKEN]
+        if len(token) == 1 and not singles and not _IDEOGRAPH.match(token):
+            continue
+        last = [*last[1 - ngrams :], token] if ngrams > 1 else [token]
         for start in reversed(range(len(last))):
             yield " ".join(last[start:])
 
@@ -67,6 +74,7 @@ class TextEncoder(BaseModel):
     tokens: list[str]
     length: int
     ngrams: int
+    singles: bool
     padding: Literal["left", "right"]
     cut: float
 
@@ -83,7 +91,7 @@ class TextEncoder(BaseModel):
         """Return token numbers, shape (n, length); a missing text is as an empty one."""
         rows = np.full((len(values), self.length), PADDING, np.int32)
         for row, value in zip(rows, values, strict=True):
-            text = tokens(value.as_py() or "", self.ngrams)
+            text = tokens(value.as_py() or "", self.ngrams, singles=self.singles)
             found = [self._numbers.get(token, UNKNOWN) for token in islice(text, self.length)] or [UNKNOWN]
             if self.padding == "left":
                 row[-len(found) :] = found
@@ -110,7 +118,8 @@ class TextFitting:
     def add(self, values: pa.Array) -> None:
         """Take note of more values."""
         for value in values:
-            found = list(tokens(value.as_py() or "", self._encoding.ngrams))
+            text = tokens(value.as_py() or "", self._encoding.ngrams, singles=self._encoding.singles)
+            found = list(text)
             self._counts.update(found)
             self._lengths[min(len(found), len(self._lengths) - 1)] += 1
             # After each text rather than each batch, so that batches make no difference.
@@ -131,6 +140,7 @@ class TextFitting:
             tokens=known[: self._encoding.vocabulary - RESERVED],
             length=length,
             ngrams=self._encoding.ngrams,
+            singles=self._encoding.singles,
             padding=self._encoding.padding,
             cut=float(self._lengths[length + 1 :].sum() / max(self._lengths.sum(), 1)),
         )
