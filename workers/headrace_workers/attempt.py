@@ -72,7 +72,7 @@ def run_attempt(site: Site, lease: Lease) -> None:
     heartbeat = Heartbeat(site.db, site.settings, lease, site.stop)
     try:
         job = heartbeat.read(lambda session: session.get_one(Job, lease.job))
-        heartbeat.timeout_s = job.timeout_s
+        heartbeat.timeout_s, heartbeat.since = job.timeout_s, job.event_seq
         came_from = Origin(project=job.project, request_id=job.request_id, traceparent=job.traceparent)
         with origin.acting(came_from), logs.job(job.id, lease.attempt):
             _log.info("%s attempt %d begins", job.kind, lease.attempt, extra={"action": "attempt.begin"})

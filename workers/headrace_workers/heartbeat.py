@@ -42,7 +42,10 @@ T = TypeVar("T")
 
 
 class Heartbeat:
-    """Keeps ``lease`` in force for one attempt, which ends after `timeout_s` seconds."""
+    """Keeps ``lease`` in force for one attempt, which ends after `timeout_s` seconds.
+
+    ``since`` is the number of the job's last event that is known to be written.
+    """
 
     def __init__(self, db: Database, settings: Settings, lease: Lease, stop: threading.Event) -> None:
         self._db = db
@@ -50,9 +53,11 @@ class Heartbeat:
         self._lease = lease
         self._stop = stop
         self.timeout_s = math.inf
+        self.since: int | None = None
         self._started = self._renewed = time.monotonic()
         self._not_before = self._started
         self._pending: list[Event] = []
+        self._tried = 0
         self._pending_since = 0.0
         self._log_bytes = 0
 
@@ -76,7 +81,9 @@ class Heartbeat:
         """Keep ``event`` for the next beat. Of several progress events in a row only the last is kept."""
         if not self._pending:
             self._pending_since = time.monotonic()
-        if event.type == "progress" and self._pending and self._pending[-1].type == "progress":
+        # What a commit was tried with is left as it is: it may be written.
+        untried = self._pending[self._tried :]
+        if event.type == "progress" and untried and untried[-1].type == "progress":
             self._pending.pop()
         self._pending.append(event)
 
@@ -113,7 +120,7 @@ class Heartbeat:
                 return write(session)
 
         result = self._patiently(attempt)
-        self._pending.clear()
+        self._written()
         return result
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
@@ -130,13 +137,21 @@ class Heartbeat:
             due = min(due, self._pending_since + FLUSH_S)
         return max(due, self._not_before)
 
+    def _written(self) -> None:
+        if self.since is not None:
+            self.since += len(self._pending)
+        self._pending.clear()
+        self._tried = 0
+
     def _hold(self, session: Session) -> bool:
+        self._tried = len(self._pending)
         return leases.renew(
             session,
             self._lease,
             now=clock(session),
             lease_s=self._settings.lease_s,
             happened=self._pending,
+            since=self.since,
         )
 
     def _renew(self, now: float) -> None:
@@ -148,7 +163,7 @@ class Heartbeat:
             self._not_before = time.monotonic() + _RETRY_S
             return
         self._renewed = now
-        self._pending.clear()
+        self._written()
         if cancel_requested:
             raise Interrupted(Cancelled())
 

@@ -52,12 +52,18 @@ def renew(
     now: datetime,
     lease_s: float,
     happened: Sequence[events.Event] = (),
+    since: int | None = None,
 ) -> bool:
     """Prolong the lease, record what ``happened``, and return whether cancelling is asked for.
 
-    Progress never falls within an attempt. Raises `LeaseLost`.
+    ``since`` is the number of the job's event that ``happened`` follows. While an attempt runs only its
+    worker writes events, so those that came since are the first of ``happened``, from a commit whose success
+    the worker was not told: they are not written twice. Progress never falls within an attempt. Raises
+    `LeaseLost`.
     """
     job = hold(session, lease)
+    if since is not None:
+        happened = happened[job.event_seq - since :]
     job.lease_expires_at = now + timedelta(seconds=lease_s)
     for event in happened:
         if event.type == "progress":
