@@ -43,7 +43,7 @@ def serve() -> None:
 def worker(queues: str | None, slots: int | None) -> None:
     """Claim jobs and run them. SIGTERM or Ctrl-C hands running jobs back and ends it."""
     from headrace_workers.supervisor import Supervisor
-    from headrace_workers.tickets import consume, make_app
+    from headrace_workers.tickets import Consumer, make_app
 
     settings = Settings.load(queues=queues, slots=slots)
     logs.configure(settings, "worker")
@@ -57,7 +57,9 @@ def worker(queues: str | None, slots: int | None) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    consume(make_app(settings, supervisor.wake), supervisor.name)
+    consumer = Consumer(make_app(settings, supervisor.wake), supervisor.name)
+    supervisor.on_deaf = consumer.reconnect
+    consumer.start()
     supervisor.run()
     # Celery's threads do not end by themselves, and there is nothing left to lose.
     logging.shutdown()

@@ -28,6 +28,7 @@ from headrace.jobs import claims, workers
 from headrace.jobs.kinds import Lane, Runtime
 from headrace.jobs.leases import Lease
 from headrace_workers.attempt import Site, run_attempt
+from headrace_workers.hearing import Hearing
 from headrace_workers.job_process import ForkServer
 from headrace_workers.scratch import Scratch, sweep
 
@@ -47,18 +48,23 @@ class Supervisor:
     """The slots of one worker. `run` returns when `stop` was called and every job was handed back.
 
     ``preloads`` says what the fork server of each runtime imports; runtimes that say the same share one.
+    ``on_deaf`` may be set to what is to be done when tickets seem to reach this worker no more.
     """
 
     def __init__(self, settings: Settings, preloads: Mapping[Runtime, str] = PRELOADS) -> None:
         self.settings = settings
+        self.on_deaf: Callable[[], None] = lambda: None
+        self._hearing = Hearing(lambda: self.on_deaf())
         self._preloads = preloads
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._scratch = settings.data / "scratch"
         self._stop = threading.Event()
         self._tickets = 0
         self._woken = threading.Condition()
 
     def wake(self) -> None:
         """Let idle slots look for a job now."""
+        self._hearing.heard()
         with self._woken:
             self._tickets += 1
             self._woken.notify_all()
@@ -71,8 +77,7 @@ class Supervisor:
     def run(self) -> None:
         """Serve until stopped."""
         settings = self.settings
-        root = settings.data / "scratch"
-        sweep(root)
+        sweep(self._scratch)
         # Job processes must find the plug-ins that this process finds.
         same_code = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         db, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
@@ -80,7 +85,7 @@ class Supervisor:
         artifacts.guard(db, store)
         try:
             with ExitStack() as stack:
-                scratch = stack.enter_context(Scratch(root))
+                scratch = stack.enter_context(Scratch(self._scratch))
                 started = {
                     preload: stack.enter_context(ForkServer(preload, scratch, environment=same_code))
                     for preload in set(self._preloads.values())
@@ -112,29 +117,38 @@ class Supervisor:
 
     def _serve(self, site: Site, lane: Lane) -> None:
         needs = [server for runtime, server in site.servers.items() if runtime in NEEDS[lane]]
+        announced = True
         while not self._stop.is_set():
             try:
                 if all(server.ready(_READY_PATIENCE_S) for server in needs):
-                    self._serve_one(site, lane)
+                    announced = self._serve_one(site, lane, announced)
             except Exception:
                 # Whatever it was, the slot must live on: a dead one would look idle. If a job was claimed,
                 # its lease expires and it runs again.
                 _log.exception("a slot was disturbed")
                 self._stop.wait(_PAUSE_S)
 
-    def _serve_one(self, site: Site, lane: Lane) -> None:
-        """Run a job; where there is none, wait for a ticket or until it is time to look again."""
+    def _serve_one(self, site: Site, lane: Lane, announced: bool) -> bool:
+        """Run a job; where there is none, wait for a ticket or until it is time to look again.
+
+        ``announced`` is False where the last such wait brought no ticket; return it for the next time.
+        """
         seen = self._tickets
         lease = self._claim(site, lane)
         if lease is None:
-            self._wait(seen)
-        else:
-            run_attempt(site, lease)
+            return self._wait(seen)
+        if not announced:
+            self._hearing.found()
+        run_attempt(site, lease)
+        return True
 
-    def _wait(self, seen: int) -> None:
-        """Wait for a ticket that came after the count was ``seen``, or until it is time to look again."""
+    def _wait(self, seen: int) -> bool:
+        """Wait for a ticket that came after the count was ``seen``, or until it is time to look again.
+
+        Return whether one came.
+        """
         with self._woken:
-            self._woken.wait_for(lambda: self._tickets != seen, timeout=self.settings.poll_s)
+            return self._woken.wait_for(lambda: self._tickets != seen, timeout=self.settings.poll_s)
 
     def _claim(self, site: Site, lane: Lane) -> Lease | None:
         try:
@@ -152,7 +166,10 @@ class Supervisor:
             return None
 
     def _be_seen(self, site: Site) -> None:
-        """Tell the database that this worker lives, from the moment that it can run jobs until it stops."""
+        """Tell the database that this worker lives, from the moment that it can run jobs until it stops.
+
+        And remove what others on this machine left that live no more.
+        """
         with site.db.read() as session:
             started_at = clock(session)
         while not self._stop.is_set():
@@ -169,6 +186,7 @@ class Supervisor:
                         now=clock(session),
                     ),
                 )
+                sweep(self._scratch)
                 self._stop.wait(SEEN_EVERY_S)
         self._say(site, lambda session: workers.gone(session, self.name))
 

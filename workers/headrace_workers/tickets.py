@@ -8,14 +8,25 @@ look for jobs on their own.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from celery import Celery
 from kombu import Queue
+from kombu.asynchronous import set_event_loop
 
 from headrace.config import Settings
 from headrace.dispatch import TASK, celery_options, celery_queue
+
+KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}.items()
+    if hasattr(socket, name)
+}
+"""A broker that is gone without a word is noticed in half a minute; the system's own rule is two hours."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,9 +40,15 @@ def make_app(settings: Settings, wake: Callable[[], None]) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_prefetch_multiplier=1,
+        # There are none; unless it is told so, Celery warns of them whenever it connects anew.
+        worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_hijack_root_logger=False,
         # The consumer waits for messages on its socket, so it must be patient where a sender must not.
-        broker_transport_options={"socket_connect_timeout": 2, "socket_keepalive": True},
+        broker_transport_options={
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            "socket_keepalive_options": KEEPALIVE,
+        },
     )
 
     @app.task(name=TASK, ignore_result=True, acks_late=False)
@@ -42,23 +59,44 @@ def make_app(settings: Settings, wake: Callable[[], None]) -> Celery:
     return app
 
 
-def consume(app: Celery, name: str) -> threading.Thread:
-    """Start the consumer, in a thread that ends with the process, and return the thread."""
+class Consumer:
+    """The consumer of a worker's tickets, in a thread that ends with the process."""
 
-    def run() -> None:
+    def __init__(self, app: Celery, name: str) -> None:
+        self._app = app
+        self._name = name
+        self._controller: Any = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start to consume. A broker that is away is waited for."""
+        set_event_loop(None)
+        self._thread = threading.Thread(target=self._run, name="tickets", daemon=True)
+        self._thread.start()
+
+    def reconnect(self) -> None:
+        """Connect to the broker anew, as Celery does after a lost connection; start again if it has ended."""
+        if self._thread is None or not self._thread.is_alive():
+            self.start()
+            return
+        with suppress(AttributeError):  # it is not connected yet
+            self._controller.consumer.hub.call_soon(_lose_connection)
+
+    def _run(self) -> None:
         try:
-            app.WorkController(
-                hostname=f"headrace@{name}",
+            self._controller = self._app.WorkController(
+                hostname=f"headrace@{self._name}",
                 pool="threads",
                 concurrency=1,
                 without_gossip=True,
                 without_mingle=True,
                 without_heartbeat=True,
                 quiet=True,
-            ).start()
+            )
+            self._controller.start()
         except Exception:
             _log.exception("the ticket consumer ended; slots look for jobs on their own")
 
-    thread = threading.Thread(target=run, name="tickets", daemon=True)
-    thread.start()
-    return thread
+
+def _lose_connection() -> NoReturn:
+    raise ConnectionResetError("the consumer seems deaf")

@@ -7,12 +7,14 @@ import threading
 from headrace import logs
 from headrace.config import Settings
 from headrace_workers.supervisor import Supervisor
-from headrace_workers.tickets import consume, make_app
+from headrace_workers.tickets import Consumer, make_app
 
 settings = Settings.load()
 logs.configure(settings, "worker")
 supervisor = Supervisor(settings, preloads={"plain": "light", "tensorflow": "light"})
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=supervisor.stop).start())
-consume(make_app(supervisor.settings, supervisor.wake), supervisor.name)
+consumer = Consumer(make_app(supervisor.settings, supervisor.wake), supervisor.name)
+supervisor.on_deaf = consumer.reconnect
+consumer.start()
 supervisor.run()
 os._exit(0)

@@ -1,4 +1,5 @@
-"""Whatever hangs, a cancel counts within five seconds, and the slot goes on to the next job."""
+"""Whatever hangs, a cancel counts within five seconds, and the slot goes on to the next job. Whoever dies,
+one that lives on clears up after it."""
 
 from __future__ import annotations
 
@@ -115,3 +116,16 @@ def test_an_input_that_is_not_whole_is_tried_again(ready: Deployment, harm: str,
     path.unlink(missing_ok=True)
     path.write_bytes(content)
     ready.succeeded(job)
+
+
+def test_a_worker_that_lives_on_clears_up_after_one_that_died(ready: Deployment) -> None:
+    root = ready.settings.data / "scratch"
+    (mine,) = root.glob("space-*")
+    rival = ready.start_worker()
+    ready.until(lambda: len(list(root.glob("space-*/home-*"))) == 2, "the rival does not start")
+    (rivals,) = set(root.glob("space-*")) - {mine}
+    rival.kill()
+    rival.wait()
+    ready.until(lambda: not rivals.exists(), "its scratch space is left")
+    assert mine.exists()
+    ready.succeeded(ready.train())
