@@ -22,6 +22,8 @@ from chaos.watch import Watch
 from headrace.dispatch import TASK, celery_queue
 
 ZOMBIE_PATIENCE_S = 20.0
+FIND_OUT_S = 5.0
+"""So long a worker that was stopped has to find out that its leases are gone."""
 Harm = Counter[str]
 
 
@@ -107,9 +109,11 @@ def zombie(site: Site) -> Harm:
             time.sleep(0.1)
             taken, ended = site.watch.over(held)
         _signal(pid, signal.SIGCONT)
-        time.sleep(site.deployment.settings.renew_s + 0.3)
         if not taken:
             raise NotNow
+        deadline = time.monotonic() + FIND_OUT_S
+        while _refusals(site, name) - refused < taken and time.monotonic() < deadline:
+            time.sleep(0.1)
         refused = _refusals(site, name) - refused
     finally:
         part.held = False

@@ -54,6 +54,7 @@ def _cut_in_commit(administrator: psycopg.Connection) -> Harm:
         while cut is None and time.monotonic() < deadline:
             query = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {in_commit} LIMIT 1"
             cut = administrator.execute(query).fetchone()  # type: ignore[arg-type]
+            time.sleep(0.01)
     finally:
         administrator.execute("ALTER SYSTEM RESET synchronous_standby_names")
         administrator.execute("SELECT pg_reload_conf()")
