@@ -22,12 +22,16 @@ def run(client: Client) -> Iterator[Result]:
     table = Table("diabetes", "regression", "progress", columns)
     entries = [
         Entry("linear_regression", scaled(table, LinearRegression()), {"epochs": 200}),
-        Entry("svm", scaled(table, SVR()), {"gamma": 0.02}),
-        Entry("random_forest", RandomForestRegressor(200, random_state=0), {"min_samples_leaf": 10}),
+        Entry("svm", scaled(table, SVR()), {"gamma": 0.03, "cost": 0.5}),
+        Entry(
+            "random_forest",
+            RandomForestRegressor(200, random_state=0),
+            {"max_features": "sqrt", "min_samples_leaf": 5},
+        ),
         Entry(
             "gradient_boosting",
             HistGradientBoostingRegressor(random_state=0),
-            {"learning_rate": 0.05, "max_leaves": 4},
+            {"max_features": 0.3, "max_leaves": 8},
         ),
         Entry(
             "mlp",

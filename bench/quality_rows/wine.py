@@ -23,15 +23,19 @@ def run(client: Client) -> Iterator[Result]:
     columns["cultivar"] = [str(found.target_names[k]) for k in found.target]
     table = Table("wine", "classification", "cultivar", columns)
     entries = [
-        Entry("logistic_regression", scaled(table, LogisticRegression(max_iter=1000)), {"epochs": 200}),
+        Entry(
+            "logistic_regression",
+            scaled(table, LogisticRegression(max_iter=1000)),
+            {"l2": 0.003, "epochs": 200, "learning_rate": 0.01},
+        ),
         Entry("perceptron", scaled(table, Perceptron(random_state=0)), {"l2": 0.001}),
-        Entry("svm", scaled(table, CalibratedClassifierCV(SVC(), ensemble=False)), {"gamma": 0.03}),
+        Entry("svm", scaled(table, CalibratedClassifierCV(SVC(), ensemble=False)), {"cost": 10.0}),
         Entry("naive_bayes", GaussianNB(), {"smoothing": 0.001}),
-        Entry("random_forest", RandomForestClassifier(200, random_state=0), {"max_features": "log2"}),
+        Entry("random_forest", RandomForestClassifier(200, random_state=0), {"min_samples_leaf": 3}),
         Entry(
             "gradient_boosting",
             HistGradientBoostingClassifier(random_state=0),
-            {"min_samples_leaf": 5, "max_features": 0.3},
+            {"min_samples_leaf": 10, "learning_rate": 0.1},
         ),
         Entry(
             "mlp",

@@ -103,6 +103,7 @@ ALGORITHM = Algorithm(
     tasks=("classification", "regression"),
     features=("image",),
     params=CnnParams,
+    streams=True,
     code="headrace_workers.engine.algorithms.cnn:Cnn",
     single_feature=True,
     bases=("cnn",),

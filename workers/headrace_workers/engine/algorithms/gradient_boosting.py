@@ -42,14 +42,14 @@ TREE_ARRAYS = (
 class GradientBoostingParams(Params):
     """Params of `gradient_boosting`."""
 
-    trees: Trees = 300
-    learning_rate: Annotated[float, Field(gt=0, le=1, description="What each tree counts for.")] = 0.1
+    trees: Trees = 500
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="What each tree counts for.")] = 0.05
     max_leaves: Annotated[int, Field(ge=2, le=10_000, description="Leaves of a tree at most.")] = 31
     max_depth: MaxDepth = None
     min_samples_leaf: MinSamplesLeaf = 20
     max_features: Annotated[
         float, Field(gt=0, le=1, description="The share of the columns tried at each split.")
-    ] = 1.0
+    ] = 0.5
     l2: L2 = 0.0
     early_stopping: Annotated[
         int | None,
@@ -143,5 +143,5 @@ ALGORITHM = Algorithm(
     params=GradientBoostingParams,
     code="headrace_workers.engine.algorithms.gradient_boosting:GradientBoosting",
     runtime="plain",
-    trial={"max_features": 0.5, "min_samples_leaf": 5, "trees": 60},
+    trial={"learning_rate": 0.2, "min_samples_leaf": 5, "trees": 60},
 )

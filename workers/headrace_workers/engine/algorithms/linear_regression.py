@@ -35,6 +35,7 @@ ALGORITHM = Algorithm(
     tasks=("regression",),
     features=("number", "integer", "boolean", "category", "timestamp"),
     params=LinearRegressionParams,
+    streams=True,
     code="headrace_workers.engine.algorithms.linear_regression:LinearRegression",
     bases=("linear_regression",),
 )

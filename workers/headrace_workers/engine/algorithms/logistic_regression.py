@@ -6,15 +6,15 @@ from typing import Any
 
 from headrace.specs.algorithms import Algorithm
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.algorithms.params import EarlyStopping, Epochs, LearningRate, NetworkParams
+from headrace_workers.engine.algorithms.params import L2, Epochs, LearningRate, NetworkParams
 
 
 class LogisticRegressionParams(NetworkParams):
     """Params of `logistic_regression`."""
 
-    epochs: Epochs = 50
-    learning_rate: LearningRate = 0.01
-    early_stopping: EarlyStopping = 10
+    epochs: Epochs = 100
+    learning_rate: LearningRate = 0.03
+    l2: L2 = 0.001
 
 
 class LogisticRegression(Network):
@@ -35,6 +35,7 @@ ALGORITHM = Algorithm(
     tasks=("classification",),
     features=("number", "integer", "boolean", "category", "timestamp"),
     params=LogisticRegressionParams,
+    streams=True,
     code="headrace_workers.engine.algorithms.logistic_regression:LogisticRegression",
     bases=("logistic_regression",),
 )

@@ -52,6 +52,7 @@ ALGORITHM = Algorithm(
     tasks=("classification", "regression"),
     features=("number", "integer", "boolean", "category", "timestamp"),
     params=MlpParams,
+    streams=True,
     code="headrace_workers.engine.algorithms.mlp:Mlp",
     bases=("mlp",),
 )

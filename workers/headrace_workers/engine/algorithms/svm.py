@@ -34,7 +34,7 @@ class SvmParams(Params):
         Field(
             gt=0,
             le=1e6,
-            description="How fast likeness falls with distance; null: by the columns and their spread.",
+            description="How fast likeness falls with distance; null: 1 / (3 times the encoded columns).",
         ),
     ] = None
     degree: Annotated[int, Field(ge=1, le=10, description="Of the kernel poly.")] = 3
@@ -69,7 +69,9 @@ class Svm(Estimator):
             )
         p = self.params
         table, targets = self.all_rows(training)
-        shape = {"C": p.cost, "kernel": p.kernel, "gamma": p.gamma or "scale", "degree": p.degree}
+        # A third of what scikit-learn takes for columns of variance 1: smoother, and better on small tables.
+        gamma = p.gamma or 1 / (3 * table.shape[1])
+        shape = {"C": p.cost, "kernel": p.kernel, "gamma": gamma, "degree": p.degree}
         if self.problem.task == "regression":
             return SVR(**shape, epsilon=p.tube).fit(table, targets)
         return calibrated(SVC(**shape, class_weight=p.class_weight), table, targets, self.problem.seed)
