@@ -21,7 +21,7 @@ Problem = Callable[..., dict[str, Any]]
 @pytest.mark.parametrize(
     ("change", "loc"),
     [
-        ({"algorithm": "perceptron"}, ["spec", "algorithm"]),
+        ({"algorithm": "perceptrons"}, ["spec", "algorithm"]),
         ({"algorithm": ""}, ["spec", "algorithm"]),
         ({"target": "lable"}, ["spec", "target"]),
         ({"features": ["x", "nope"]}, ["spec", "features", 1]),
