@@ -73,6 +73,10 @@ def test_what_no_index_finds_is_looked_for_page_by_page(
         domain.submit(name=f"{name} {number}", tags=tags, spec=spec)
         submitted.insert(0, (f"{name} {number}", tags["team"], spec["model"]))
         domain.now += timedelta(seconds=30)
+    with domain.db.read() as session:
+        first = queries.jobs(session, "default", JobFilter(q="nothing like it"), limit=2)
+    assert list(first.items) == []
+    assert first.next_cursor is not None
     since = NOW + timedelta(minutes=5)
     for wanted, right in [
         (JobFilter(q="NEEDLE"), lambda name, team, model: "needle" in name),
