@@ -76,6 +76,19 @@ def test_rubbish_that_is_needed_again_stays(domain: Domain, store: Store) -> Non
     assert there(store, stored.digest)
 
 
+def test_rows_of_code_that_knows_nothing_of_collecting_count_too(domain: Domain, store: Store) -> None:
+    """While a new scheduler runs beside workers of the release before."""
+    stored = put(store, b"x")
+    collect(domain, store, HOUR)
+    with domain.db.transaction() as session:
+        row = {"owner": "old", "name": "f", "project": "default", "created_at": domain.now}
+        session.add(Artifact(**row, digest=stored.digest, size_bytes=1))
+    domain.now += HOUR
+    assert collect(domain, store, HOUR) == 0
+    assert there(store, stored.digest)
+    assert noted(domain) == 0
+
+
 def test_many_pages_are_walked_in_steps(
     domain: Domain, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

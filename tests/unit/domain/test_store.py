@@ -207,10 +207,27 @@ def test_bytes_are_flushed_before_they_get_their_name_and_the_folder_after(
     assert order == ["fsync ('staging',)", "fsync ()", "rename", f"fsync ('{folder}',)"]
 
 
+def test_what_a_living_writer_writes_cannot_be_discarded(store: LocalStore) -> None:
+    with store.stage() as stage:
+        (path,) = _staged(store)
+        store.discard(path.name)
+        stage.write(b"x")
+        stored = stage.commit()
+    assert b"".join(read_verified(store, stored.digest)) == b"x"
+
+
 def test_a_store_is_opened_by_url(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}/with%20space")
     assert isinstance(store, LocalStore)
     assert store.root == tmp_path / "with space"
-    for url in ["s3://", "s3://key:secret@bucket", "memory://x", "gs://bucket", "file://host/folder", "/folder", ""]:
+    for url in [
+        "s3://",
+        "s3://key:secret@bucket",
+        "memory://x",
+        "gs://bucket",
+        "file://host/folder",
+        "/folder",
+        "",
+    ]:
         with pytest.raises(Invalid, match="HEADRACE_ARTIFACTS_URL"):
             open_store(url)
