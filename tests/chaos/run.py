@@ -224,6 +224,7 @@ def _disturb(plan: Plan, site: Site, client: Client, report: Report) -> None:
     """Submit jobs and do harm, until there were enough of both."""
     undisturbed, predicted = _reference(site, client)
     rng = random.Random(plan.seed + 1)
+    backlog = FEWEST if plan.networks else BACKLOG
     if plan.networks:
         requests = networks(rng, {seed: _learned(client, network(seed)) for seed in range(NETWORKS)})
     else:
@@ -250,7 +251,7 @@ def _disturb(plan: Plan, site: Site, client: Client, report: Report) -> None:
             share = min(lane.share for lane in report.lanes) + 0.05
             ahead = len(client.ledger) - 10 > share * plan.jobs
             # Faults wait for jobs to run, jobs for faults to come: a few there always are.
-            if (ahead and site.watch.open > FEWEST) or site.watch.open + client.unsent > BACKLOG:
+            if (ahead and site.watch.open > FEWEST) or site.watch.open + client.unsent > backlog:
                 time.sleep(0.05)
             else:
                 client.submit(next(requests))
