@@ -24,7 +24,7 @@ from headrace.specs.task import Done
 
 Spec = TrainSpec
 LANE: Lane = "heavy"
-RESULT = ("model", "version", "metrics", "promoted", "reason")
+RESULT = ("model", "version", "metrics", "promoted", "reason", "warnings")
 LEARNED_AS: dict[ColumnType, tuple[ColumnType, ...]] = {
     "category": ("text",),
     "text": ("category",),
