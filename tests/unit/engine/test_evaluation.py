@@ -297,6 +297,15 @@ def test_rows_of_one_class_leave_out_what_they_do_not_define() -> None:
     assert one["intervals"]["metrics"]["accuracy"] == pytest.approx([0, 0.79], abs=0.01)
 
 
+def test_a_class_that_does_not_occur_is_no_part_of_a_mean() -> None:
+    truth, p = probabilities(300, 2, skill=1.0)
+    known = np.column_stack([p, np.full(300, 1e-6)])
+    found = report(truth, known, target(np.append(truth, 2), 3))["metrics"]
+    wanted = metrics.f1_score(truth, p.argmax(axis=1), average="macro")
+    assert found["f1_macro"] == pytest.approx(wanted)
+    assert found["recall_macro"] == pytest.approx(found["balanced_accuracy"])
+
+
 def test_of_more_rows_than_are_kept_counts_are_exact(monkeypatch: Any) -> None:
     monkeypatch.setattr(classification, "MAX_ROWS", 400)
     truth, p = probabilities(5000, 3, skill=1.5)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 WIDTH, HEIGHT = 480, 260
-LEFT, RIGHT, TOP, BOTTOM = 54, 12, 12, 38
+LEFT, RIGHT, TOP, BOTTOM = 54, 12, 22, 38
 TICKS = 4
 
 Points = Sequence[Sequence[float]]
