@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,27 @@ class Deployment:
                 if process.pid != os.getpid() and marks in " ".join(process.environ().values()):
                     found.append(process)
         return found
+
+    def freeze_worker(self) -> psutil.Process:
+        """Stop the worker, but not while it holds SQLite's write lock, since then nobody could go on."""
+        worker = psutil.Process(self.worker.pid)
+        worker.suspend()
+        while self._is_locked():
+            worker.resume()
+            time.sleep(0.05)
+            worker.suspend()
+        return worker
+
+    def _is_locked(self) -> bool:
+        if self.db.engine.dialect.name != "sqlite":
+            return False
+        driver: Any = self.db.engine.dialect.dbapi
+        with closing(driver.connect(self.db.url.database, timeout=1.0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except driver.OperationalError:
+                return True
+        return False
 
     def fork_servers(self) -> list[psutil.Process]:
         return [

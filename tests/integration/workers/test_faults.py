@@ -105,8 +105,7 @@ def test_a_clean_shutdown_hands_the_job_back_and_counts_no_failure(ready: Deploy
 
 def test_a_worker_back_from_the_dead_writes_nothing(ready: Deployment) -> None:
     job = ready.running(ready.train({"seconds": 1.5}))
-    zombie = psutil.Process(ready.worker.pid)
-    zombie.suspend()
+    zombie = ready.freeze_worker()
     ready.start_worker()
     ended = ready.succeeded(job)
     assert ended.attempt == 2

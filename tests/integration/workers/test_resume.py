@@ -6,7 +6,6 @@ import random
 import time
 from typing import Any
 
-import psutil
 import pytest
 
 from headrace.artifacts import service as artifacts
@@ -58,8 +57,7 @@ def test_of_damaged_checkpoints_the_one_before_is_used(ready: Deployment) -> Non
     job = walk(ready)
     has_checkpoints(ready, job)
     # The lease is frozen with its worker, so that nothing else happens to the job meanwhile.
-    worker = psutil.Process(ready.worker.pid)
-    worker.suspend()
+    worker = ready.freeze_worker()
     newest, _ = checkpoints(ready, job)
     damage(ready, newest, cut=False)
     kill(ready)

@@ -8,8 +8,10 @@ import time
 
 import pytest
 
+from headrace.jobs import queries
 from integration.workers.conftest import Deployment
 from integration.workers.walks import (
+    STEPS,
     checkpoints,
     damage,
     digest,
@@ -48,6 +50,25 @@ def test_any_schedule_of_kills_and_shutdowns_over_several_workers(ready: Deploym
     assert len(resumed(ready, job)) == len(acts)
     states = [event.data for event in ready.events(job) if event.type == "state"]
     assert len({state["worker"] for state in states if state["state"] == "running"}) == 3
+
+
+def test_a_worker_back_from_the_dead_keeps_no_checkpoint_while_its_rival_goes_on(ready: Deployment) -> None:
+    calm = digest(ready, walk(ready, step_s=0))
+    job = walk(ready)
+    has_checkpoints(ready, job)
+    # Its job process goes on, so checkpoints wait for it when it comes back.
+    zombie = ready.freeze_worker()
+    ready.start_worker()
+    gets_on(ready, job, 2)
+    zombie.resume()
+    lost = f"attempt 1 of {job.id} no longer holds its lease"
+    ready.until(lambda: lost in ready.logs(), "the zombie does not notice")
+    assert digest(ready, job) == calm
+    assert len(resumed(ready, job)) == 1
+    assert checkpoints(ready, job) == []
+    with ready.db.read() as session:
+        series = queries.metrics(session, ready.job(job))
+    assert [step for step, _ in series["loss"]] == list(range(1, STEPS + 1))
 
 
 def test_with_no_checkpoint_left_whole_the_job_begins_again(ready: Deployment) -> None:
