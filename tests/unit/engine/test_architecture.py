@@ -148,6 +148,7 @@ def test_weights_are_called_the_same_wherever_the_config_comes_from() -> None:
 
 
 CUSTOM = {"module": "evil", "class_name": "Zeros", "config": {}, "registered_name": "evil>Zeros"}
+ELSEWHERE = {"module": "os", "class_name": "Zeros", "config": {}}
 NO_NUMBER = {"class_name": "L2", "config": {"l2": []}}
 BAD: list[tuple[str, int, str, Any, str]] = [
     ("table", 2, "class_name", "Lambda", "'Lambda' is not allowed"),
@@ -160,6 +161,7 @@ BAD: list[tuple[str, int, str, Any, str]] = [
     ("table", 2, "config.units", "8", "integer"),
     ("table", 2, "config.units", 10**12, "less than or equal"),
     ("table", 2, "config.bias_initializer", CUSTOM, "custom"),
+    ("table", 2, "config.bias_initializer", ELSEWHERE, "custom"),
     ("table", 2, "config.activation", {"class_name": "f"}, "no activation"),
     ("table", 2, "config.kernel_constraint", "x", "no constraint"),
     ("table", 2, "config.kernel_regularizer", NO_NUMBER, "should be a number"),

@@ -14,6 +14,7 @@
 - ``data``: columns and files. Ingest turns an upload into one Parquet file of typed columns; everything
   after it reads only that file.
 - ``algorithms``: one file per algorithm, found by entry point.
+- ``architecture``: networks brought as data, read without Keras.
 - ``training``, ``evaluation``: what trained kinds share.
 
 Rules. The engine imports neither database nor broker nor settings, and of the domain only specs and errors

@@ -12,6 +12,9 @@ A dataset version is one Parquet file with the columns in the upload's order, in
 8,192 rows, missing values as nulls. What a column *means* (category or text, say) is in the dataset's list of
 columns, not in the file. An image is the bytes that were uploaded, verified to decode.
 
+Training fits `encoders`, `images` and `text` on training rows alone; `preprocessing` keeps them with the
+version and applies them, the same code in training, batch and online prediction.
+
 An upload comes from anybody. Whatever cannot be read is `headrace.errors.BadData` with the line or the member
 and the reason; limits are constants of the modules, counted while reading and never taken from the file.
 """
