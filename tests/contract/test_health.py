@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
 from contract.api import Api
-from headrace.db import clock
+from headrace.db import AWAY, clock
 from headrace.jobs import workers
 
 Problem = Callable[..., dict[str, Any]]
@@ -60,3 +61,14 @@ def test_a_database_that_is_gone_is_a_503(
         assert answer.headers["Retry-After"]
         assert "127.0.0.1" not in answer.text
     assert api.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("error", AWAY)
+def test_whatever_a_database_that_is_away_raises_is_a_503(
+    api: Api, problem: Problem, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def refuse() -> NoReturn:
+        raise error("SELECT", {}, Exception("ended")) if issubclass(error, DBAPIError) else error()
+
+    monkeypatch.setattr(api.parts.database, "read", refuse)
+    problem(api.get("jobs"), 503)

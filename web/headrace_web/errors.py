@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from flask import Flask, Response, g, request
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from headrace import errors as e
+from headrace.db import AWAY
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +79,7 @@ def answer(error: Exception) -> Response:
     """Return what the client sees of ``error``. Details of an error that is a bug stay in the log."""
     if isinstance(error, HTTPException) and error.code is not None:
         return _of_werkzeug(error, error.code)
-    if isinstance(error, OperationalError | PoolTimeout):
+    if isinstance(error, AWAY):
         logger.warning("request %s: the database failed: %s", g.get("request_id"), error)
         error = e.Unavailable("The database cannot be reached, or is too busy; try again.")
     problem = of(error)
