@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -228,7 +228,11 @@ def _scores(
 
 def _name(model: Any) -> str:
     last = model.steps[-1][1] if isinstance(model, Pipeline) else model
-    return type(last.estimator if isinstance(last, CalibratedClassifierCV) else last).__name__
+    if isinstance(last, CalibratedClassifierCV):
+        last = last.estimator
+    if isinstance(last, TransformedTargetRegressor):
+        last = last.regressor
+    return type(last).__name__
 
 
 def _write(path: Path, table: Table, parts: list[NDArray[Any]]) -> None:
