@@ -327,11 +327,13 @@ def test_a_form_says_at_each_field_what_is_wrong_with_it(full: Api) -> None:
     assert full.footprint() == before
 
     given = {"spec.params.epochs": "3", "spec.params.hidden": "8, 4", "spec.params.dropout": ".5"}
+    given["spec.slices"] = "label, x"
     answer = browser.post("/jobs", **(right | given | {"spec.features": "x", "priority": "", "name": "n"}))
     assert answer.status_code == 303, answer.text
     job = full.get(answer.headers["Location"].removeprefix("/")).json
     assert (job["spec"]["params"]["epochs"], job["spec"]["params"]["dropout"]) == (3, 0.5)
     assert job["spec"]["features"] == ["x"]
+    assert job["spec"]["slices"] == ["label", "x"]
     assert (job["name"], job["priority"]) == ("n", 5)
 
 

@@ -146,7 +146,7 @@ def _fields(session: Session, project: str, kind: str, given: Mapping[str, str])
         help="A version (name@3), an alias (name@champion), or the newest version (name).",
     )
     if kind == "evaluate":
-        return [model, dataset, *run]
+        return [model, dataset, _slices(), *run]
     return [
         model,
         dataset,
@@ -166,6 +166,16 @@ def _fields(session: Session, project: str, kind: str, given: Mapping[str, str])
         ),
         *run,
     ]
+
+
+def _slices() -> Field:
+    return Field(
+        loc=("spec", "slices"),
+        label="slices",
+        type="list",
+        items="string",
+        help="Columns by whose values the metrics are also told, separated by commas.",
+    )
 
 
 def _train(session: Session, project: str, given: Mapping[str, str]) -> list[Field]:
@@ -216,6 +226,7 @@ def _train(session: Session, project: str, given: Mapping[str, str]) -> list[Fie
             placeholder="0.1",
             help="The share that training never sees; metrics are of these rows.",
         ),
+        _slices(),
         Field(
             loc=("spec", "seed"),
             label="seed",
