@@ -214,7 +214,11 @@ def submit(call: Call, body: JobRequest) -> Response:
 
 @routes.route("GET", role="viewer", query=JobsQuery, returns=Page[Job])
 def index(call: Call, query: JobsQuery) -> Page[Job]:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    With several filters, or with `q`, a page looks at a thousand jobs at most: it may have few items, or
+    none, and a cursor all the same.
+    """
     with call.parts.database.read() as session:
         wanted = query.wanted()
         found = queries.jobs(session, call.project, wanted, limit=query.limit, cursor=query.position())
