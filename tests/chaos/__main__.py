@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -71,7 +72,10 @@ def main() -> int:
         began = time.monotonic()
         report = run(plan)
         show(console, report, time.monotonic() - began)
-        failed += bool(report.violations) or any(lane.undone for lane in report.lanes)
+        if report.violations or any(lane.undone for lane in report.lanes):
+            failed += 1
+        else:
+            shutil.rmtree(report.logs)
     return failed
 
 
