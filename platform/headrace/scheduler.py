@@ -1,5 +1,9 @@
 """The scheduler: a loop around `tick`, which sets right what time or a fault has put wrong.
 
+It takes jobs from workers that let their lease expire and lets jobs go on whose dependencies have ended. Jobs
+whose ticket was lost, or whose backoff is over, need nothing of it: idle slots look for themselves.
+What dead workers left on a machine, the workers of that machine remove (`headrace_workers.scratch`).
+
 Any number of schedulers may run. Each step takes the rows that it changes one by one, each in a transaction
 of its own under the row's lock, and looks again before it acts: whoever comes second finds nothing to do.
 """
