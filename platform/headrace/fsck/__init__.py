@@ -3,7 +3,7 @@
 It changes nothing, and may run beside everything else: each page of rows is read in one snapshot, and what
 looks wrong between the database and the store is looked at again, since a row may have gone meanwhile.
 
-- `stored`: bytes that rows need and that are missing, of another size, or do not hash to their name; bytes
+- `stored`: bytes that rows need and that are missing, cannot be read, have another size or hash; bytes
   that nothing needs; files left half-written.
 - `rows`: artifacts of owners that are gone; versions that lack what they must have; the database's own check.
 - `histories`: jobs whose events tell of an illegal life, or whose end and effect do not agree.

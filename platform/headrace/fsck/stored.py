@@ -13,10 +13,11 @@ from headrace.artifacts.protocol import Store
 from headrace.artifacts.store import read_verified
 from headrace.artifacts.tables import Artifact, Unneeded
 from headrace.db import Database, clock
-from headrace.errors import ArtifactCorrupt, ArtifactMissing
+from headrace.errors import ArtifactCorrupt, ArtifactMissing, StorageFailed
 from headrace.fsck.finding import Finding, Progress
 
 _PAGE = 500
+_AWAY = 20
 _LONG_AGO = timedelta(hours=1)
 _ADVICE = {
     "source": "upload the same file again, or restore the artifact store from a backup",
@@ -33,9 +34,9 @@ _OTHERWISE = "restore the artifact store from a backup"
 
 
 def needed(db: Database, store: Store, *, sizes_only: bool, progress: Progress) -> Iterator[Finding]:
-    """Check all bytes that some row needs."""
+    """Check all bytes that some row needs. Raises `StorageFailed` where file after file cannot be read."""
     total = _total(db)
-    after, done = "", 0
+    after, done, unreadable = "", 0, 0
     while True:
         with db.read() as session:
             query = select(Artifact).where(Artifact.digest > after)
@@ -47,6 +48,9 @@ def needed(db: Database, store: Store, *, sizes_only: bool, progress: Progress) 
         for digest, group in groupby(rows, lambda row: row.digest):
             users = list(group)
             problem = _problem(store, digest, {row.size_bytes for row in users}, sizes_only=sizes_only)
+            unreadable = unreadable + 1 if problem and problem[0] == "unreadable" else 0
+            if unreadable == _AWAY:
+                raise StorageFailed(f"{_AWAY} files in a row cannot be read; the last: {digest}")
             if problem and _is_still_needed(db, digest):
                 yield _finding(problem, users)
             done += users[0].size_bytes
@@ -107,6 +111,8 @@ def _problem(store: Store, digest: str, sizes: set[int], *, sizes_only: bool) ->
         return "missing", "is not in the artifact store"
     except ArtifactCorrupt as error:
         return "corrupt", error.detail.removeprefix(digest).strip()
+    except StorageFailed as error:
+        return "unreadable", error.detail
     return None
 
 

@@ -19,7 +19,9 @@ from headrace.cli.fsck import fsck as fsck_command
 from headrace.cli.fsck import gc as gc_command
 from headrace.datasets import service as datasets
 from headrace.db import clock
+from headrace.errors import StorageFailed
 from headrace.fsck import service as fsck
+from headrace.fsck import stored
 from headrace.registry import service as registry
 from headrace.specs.task import Done
 
@@ -103,6 +105,27 @@ def test_bytes_that_were_put_wrong_are_found(lived: Domain, store: LocalStore) -
     (missing,) = [f for f in fsck.check(lived.db, store, idle=timedelta(-1)) if f.check == "missing"]
     assert "source of dsv_" in missing.message
     assert "upload the same file again" in missing.advice
+
+
+def test_a_file_that_cannot_be_read_is_found_and_the_others_are_read_all_the_same(
+    lived: Domain, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = put(store, b"data").digest
+    store.delete(put(store, b"rows").digest)
+    size = store.size
+
+    def fail(digest: str) -> int:
+        if digest == bad:
+            raise StorageFailed("cannot read from the artifact store: Input/output error")
+        return size(digest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "size", fail)
+        assert findings(lived, store) == {("error", "unreadable"), ("error", "missing")}
+    monkeypatch.setattr(stored, "_AWAY", 1)
+    monkeypatch.setattr(store, "size", fail)
+    with pytest.raises(StorageFailed, match="in a row"):
+        findings(lived, store)
 
 
 def test_what_was_deleted_on_request_is_not_missed(lived: Domain, store: LocalStore) -> None:
