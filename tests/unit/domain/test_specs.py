@@ -166,7 +166,7 @@ def test_an_unknown_param_is_refused(name: str) -> None:
         ("features", "x"),
         ("task", "clustering"),
         ("types", {"x": "float"}),
-        ("base", "m@1"),
+        ("base", "m@1@2"),
         ("promote", {}),
         ("slices", ["x"] * 21),
         ("slices", [""]),
