@@ -48,7 +48,6 @@ def worker(queues: str | None, slots: int | None) -> None:
     settings = Settings.load(queues=queues, slots=slots)
     logs.configure(settings, "worker")
     schema.require(settings.database_url)
-    schema.require(settings.database_url)
     supervisor = Supervisor(settings)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
