@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -28,6 +29,7 @@ KEEPALIVE = {
 }
 """A broker that is gone without a word is noticed in half a minute; the system's own rule is two hours."""
 
+_AGAIN_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -66,23 +68,25 @@ class Consumer:
         self._app = app
         self._name = name
         self._controller: Any = None
-        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start to consume. A broker that is away is waited for."""
-        set_event_loop(None)
-        self._thread = threading.Thread(target=self._run, name="tickets", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._run, name="tickets", daemon=True).start()
 
     def reconnect(self) -> None:
-        """Connect to the broker anew, as Celery does after a lost connection; start again if it has ended."""
-        if self._thread is None or not self._thread.is_alive():
-            self.start()
-            return
+        """Connect to the broker anew, as Celery does after a lost connection."""
         with suppress(AttributeError):  # it is not connected yet
             self._controller.consumer.hub.call_soon(_lose_connection)
 
     def _run(self) -> None:
+        while True:
+            self._consume()
+            # Celery gives up for good at a message that is no JSON. That one is gone, others follow.
+            _log.error("the ticket consumer ended; starting another")
+            time.sleep(_AGAIN_S)
+
+    def _consume(self) -> None:
+        set_event_loop(None)
         try:
             self._controller = self._app.WorkController(
                 hostname=f"headrace@{self._name}",
@@ -95,7 +99,7 @@ class Consumer:
             )
             self._controller.start()
         except Exception:
-            _log.exception("the ticket consumer ended; slots look for jobs on their own")
+            _log.exception("the ticket consumer failed; slots look for jobs on their own")
 
 
 def _lose_connection() -> NoReturn:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from redis import Redis
 
 from headrace.config import Settings
-from headrace.dispatch import Dispatcher
+from headrace.dispatch import Dispatcher, celery_queue
 from headrace_workers import hearing, supervisor
 from headrace_workers.tickets import Consumer, make_app
 
@@ -23,23 +24,50 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_deaf_consumer_connects_anew_and_hears_what_it_missed(redis_url: str, tmp_path: Path) -> None:
-    settings = Settings.load({}, data=tmp_path, broker_url=redis_url, queues=("deaf",))
+QUEUE = "deaf"
+
+
+class Ears(NamedTuple):
+    consumer: Consumer
+    heard: list[None]
+    send: Callable[[], None]
+    broker: Redis
+
+
+@pytest.fixture(scope="module")
+def ears(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ears]:
+    """One consumer for all tests: Celery knows a task by its name, in all apps of a process."""
+    settings = Settings.load(
+        {}, data=tmp_path_factory.mktemp("tickets"), broker_url=redis_url, queues=(QUEUE,)
+    )
     heard: list[None] = []
     consumer = Consumer(make_app(settings, lambda: heard.append(None)), "deaf")
     consumer.start()
     dispatcher = Dispatcher(redis_url)
-    dispatcher.send("deaf", "job_1")
-    until(lambda: len(heard) == 1)
-    controller: Any = consumer._controller
+    with Redis.from_url(redis_url.replace("redis+socket://", "unix://")) as broker:
+        yield Ears(consumer, heard, lambda: dispatcher.send(QUEUE, "job_1"), broker)
+    dispatcher.close()
+
+
+def test_a_deaf_consumer_connects_anew_and_hears_what_it_missed(ears: Ears) -> None:
+    ears.send()
+    until(lambda: len(ears.heard) == 1)
+    controller: Any = ears.consumer._controller
     controller.consumer.hub.call_soon(controller.consumer.task_consumer.cancel)
     time.sleep(2)
-    dispatcher.send("deaf", "job_2")
+    ears.send()
     time.sleep(1)
-    assert len(heard) == 1, "it is not deaf"
-    consumer.reconnect()
-    until(lambda: len(heard) == 2)
-    dispatcher.close()
+    assert len(ears.heard) == 1, "it is not deaf"
+    ears.consumer.reconnect()
+    until(lambda: len(ears.heard) == 2)
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b"\x80\x04N.", b"[]", b'{"body": 1}'])
+def test_garbage_from_the_broker_does_not_deafen(ears: Ears, garbage: bytes) -> None:
+    before = len(ears.heard)
+    ears.broker.lpush(celery_queue(QUEUE), garbage)
+    ears.send()
+    until(lambda: len(ears.heard) > before)
 
 
 def test_jobs_that_no_ticket_announced_are_a_sign_of_deafness(

@@ -25,6 +25,15 @@ from headrace.specs.jobs import (
 )
 
 OURS = sorted(name for name, found in catalogue().items() if found.code.startswith("headrace_workers."))
+REQUIRED: dict[str, dict[str, Any]] = {
+    "keras": {
+        "architecture": {
+            "class_name": "Sequential",
+            "config": {"layers": [{"class_name": "Dense", "config": {"units": 2, "activation": "softmax"}}]},
+        }
+    }
+}
+"""The params without which an algorithm is not."""
 TRAIN = {"model": "m", "dataset": "d@1", "algorithm": "mlp", "target": "y"}
 NAMES = st.from_regex(NAME_PATTERN.replace("$", r"\Z"))
 TEXTS = st.text(min_size=1, max_size=20)
@@ -106,7 +115,7 @@ def test_a_spec_that_was_accepted_is_accepted_again_as_it_is_shown(model: Any, b
 @pytest.mark.parametrize("name", OURS)
 def test_default_params_are_their_own_resolution(name: str) -> None:
     found = algorithm(name)
-    params = found.check_params({})
+    params = found.check_params(REQUIRED.get(name, {}))
     assert found.check_params(json.loads(json.dumps(params, allow_nan=False))) == params
     assert set(params) == set(found.schema_of_params()["properties"])
 
@@ -134,7 +143,7 @@ def test_no_number_of_an_algorithm_takes_what_is_not_one_of_its_range(name: str,
 @pytest.mark.parametrize("name", OURS)
 def test_an_unknown_param_is_refused(name: str) -> None:
     with pytest.raises(Invalid) as caught:
-        algorithm(name).check_params({"epoch": 1}, "spec", "params")
+        algorithm(name).check_params({**REQUIRED.get(name, {}), "epoch": 1}, "spec", "params")
     assert [error.loc for error in caught.value.errors] == [("spec", "params", "epoch")]
 
 
