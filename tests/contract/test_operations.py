@@ -247,7 +247,7 @@ def test_every_unsafe_route_writes_down_who_did_it(api: Api) -> None:
     }
     unsafe = {
         route.name for route in all_routes() if route.method != "GET" and route.path.startswith("/api/")
-    }
+    } - {"predictions.predict"}  # which changes nothing
     assert set(acts) == unsafe
     for name, (method, path, options) in acts.items():
         before = {act["id"] for act in api.as_key("admin").get("audit?limit=200").json["items"]}

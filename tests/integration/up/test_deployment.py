@@ -163,7 +163,7 @@ def test_the_broker_of_the_wheel_serves_where_the_path_has_none(
 
 def test_a_broker_of_ones_own_is_left_alone(tmp_path: Path) -> None:
     settings = Settings.load({"HEADRACE_BROKER_URL": "redis://broker"}, data=tmp_path)
-    assert [part.name for part in deployment.parts(settings)] == ["web", "scheduler", "worker"]
+    assert [part.name for part in deployment.parts(settings)] == ["web", "scheduler", "worker", "serve"]
     deployment.prepare(settings)
     assert not settings.runtime.exists()
 

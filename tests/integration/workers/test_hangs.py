@@ -55,7 +55,8 @@ def data_of(ready: Deployment, upload: Job) -> Path:
 
 
 def test_a_job_stuck_in_native_code(ready: Deployment) -> None:
-    job = ready.running(ready.train({"seconds": 0.1, "native": True, "child": True}))
+    # Long enough for progress to be told, which is so every 0.2 s.
+    job = ready.running(ready.train({"seconds": 0.5, "native": True, "child": True}))
     time.sleep(0.3)
     cancelled_in_time(ready, job)
 
