@@ -17,7 +17,9 @@ from typing import Any
 from headrace.client import Client
 from headrace.config import Settings
 
-READY_S = 120
+READY_S = 600
+TIMEOUT_S = 7200
+"""How long a job may take."""
 COMMAND = Path(sys.executable).with_name("headrace")
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -47,7 +49,7 @@ def headrace_up(*, slots: int, **settings: str) -> Iterator[tuple[Client, dict[s
 
 def succeed(client: Client, id: str) -> Any:
     """Wait until a job has ended and return it. Raises SystemExit with its log when it did not succeed."""
-    job = client.wait(id, timeout_s=1800)
+    job = client.wait(id, timeout_s=TIMEOUT_S)
     if job["state"] != "succeeded":
         raise SystemExit(f"{id} has {job['state']}: {job['error']}\n{client.logs(id)[-4000:]}")
     return job

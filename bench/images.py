@@ -1,25 +1,27 @@
 """Images for `bench/quality.py`: 60,000 to learn from, 10,000 to test, as their makers divided them.
 
-The job trains on one dataset and an evaluate job tests the version on the other; the peer is the same network
-written in Keras, in a process of its own, on the same rows.
+The job trains on one dataset, and the version is tested on the other; the peer is the same network written in
+Keras, in a process of its own, on the same rows. Scores are compared row by row.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-import math
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 from bench.data import FOLDER, HERE
-from bench.deployment import succeed, upload
-from bench.tables import Result
+from bench.deployment import TIMEOUT_S, succeed, upload
+from bench.quality_row import Params, Result, Row, Score
 from numpy.typing import NDArray
 
 from headrace.client import Client
@@ -31,12 +33,11 @@ Part = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 class Images(NamedTuple):
-    """One set: a zip for each part, both as arrays, and how many test rows there are."""
+    """One set: a zip for each part, and both as arrays."""
 
     name: str
     zips: dict[str, Path]
     arrays: Path
-    test_rows: int
 
 
 def images(name: str, fetch: Callable[[str], Part]) -> Images:
@@ -50,7 +51,7 @@ def images(name: str, fetch: Callable[[str], Part]) -> Images:
         for path, (x, y) in zip(zips.values(), parts, strict=True):
             write_zip(path, x, y, np.arange(len(y)))
         np.savez(arrays, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return Images(name, zips, arrays, len(np.load(arrays)["y_test"]))
+    return Images(name, zips, arrays)
 
 
 def fetch_fashion(part: str) -> Part:
@@ -68,34 +69,58 @@ def fetch_fashion(part: str) -> Part:
     return pixels[16:].reshape(-1, 28, 28), labels[8:]
 
 
-def compare(client: Client, data: Images, tuned: Mapping[str, Any], floor: float) -> Iterator[Result]:
-    """Yield two rows: the default network, and that of the ``tuned`` params, which must reach ``floor``."""
+def rows(make: Callable[[], Images], least: float, candidates: Sequence[Params]) -> list[Row]:
+    """Return the row of `cnn` on the images that ``make`` returns; it is called once, when needed."""
+    data = cache(make)
+    return [Row("cnn", partial(_compare, data, least), partial(_score, data), candidates)]
+
+
+def _compare(make: Callable[[], Images], least: float, client: Client) -> Result:
+    data = make()
+    truth = np.load(data.arrays)["y_test"]
+    model = _train(client, data, {})
+    wanted = {"model": model, "dataset": f"{data.name}-t10k", "columns": ["prediction"]}
+    job = client.submit("predict", wanted)["id"]
+    succeed(client, job)
+    with tempfile.TemporaryDirectory() as folder:
+        client.output(job, Path(folder, "output"))
+        predicted = pq.read_table(Path(folder, "output"))["prediction"].to_pylist()
+    # The zip holds the rows by label, and within a label as they were.
+    order = np.argsort(truth, kind="stable")
+    ours = np.array(predicted, int) == truth[order]
+    guessed = json.loads(
+        subprocess.check_output([sys.executable, PEER, data.arrays], stderr=subprocess.DEVNULL)
+    )
+    peer = np.array(guessed)[order] == truth[order]
+    difference = ours.astype(float) - peer.astype(float)
+    return Result(
+        metric="accuracy",
+        ours=float(ours.mean()),
+        peer=float(peer.mean()),
+        error=float(difference.std(ddof=1) / np.sqrt(len(difference))),
+        peer_is="the same in Keras",
+        least=least,
+    )
+
+
+def _score(make: Callable[[], Images], client: Client, params: Params) -> Score:
+    data = make()
+    tested = {"model": _train(client, data, params), "dataset": f"{data.name}-t10k"}
+    result = succeed(client, client.submit("evaluate", tested)["id"])["result"]
+    return Score("accuracy", result["metrics"]["accuracy"])
+
+
+def _train(client: Client, data: Images, params: Params) -> str:
+    """Return the version that learned from all of the training images."""
     for part, path in data.zips.items():
         upload(client, f"{data.name}-{part}", path)
-    best, best_peer = _job(client, data, tuned), _peer(data, tuned)
-    if best < floor:
-        print(f"not met: {data.name}: {best:.4f} is below {floor}", file=sys.stderr)
-    default, default_peer = _job(client, data, {}), _peer(data, {})
-    yield _row(data, "cnn", default, default_peer, best)
-    yield _row(data, f"cnn {json.dumps(dict(tuned))}", best, best_peer, None)
-
-
-def _row(data: Images, algorithm: str, ours: float, peer: float, tuned: float | None) -> Result:
-    error = math.sqrt((ours * (1 - ours) + peer * (1 - peer)) / data.test_rows)
-    return Result(data.name, algorithm, "accuracy", ours, peer, error, "the same in Keras", tuned)
-
-
-def _job(client: Client, data: Images, params: Mapping[str, Any]) -> float:
-    split = {"validation": 0.0, "test": 0.0}
-    spec = {"model": data.name, "dataset": f"{data.name}-train", "algorithm": "cnn", "target": "label"}
-    trained = client.submit("train", spec | {"params": dict(params), "split": split}, timeout_s=7200)
-    version = succeed(client, trained["id"])["result"]["version"]
-    tested = {"model": f"{data.name}@{version}", "dataset": f"{data.name}-t10k"}
-    found: float = succeed(client, client.submit("evaluate", tested)["id"])["result"]["metrics"]["accuracy"]
-    return found
-
-
-def _peer(data: Images, params: Mapping[str, Any]) -> float:
-    command = [sys.executable, PEER, data.arrays, json.dumps(dict(params))]
-    found: float = json.loads(subprocess.check_output(command, stderr=subprocess.DEVNULL))["accuracy"]
-    return found
+    spec = {
+        "model": data.name,
+        "dataset": f"{data.name}-train",
+        "algorithm": "cnn",
+        "target": "label",
+        "params": dict(params),
+        "split": {"validation": 0.0, "test": 0.0},
+    }
+    result = succeed(client, client.submit("train", spec, timeout_s=TIMEOUT_S)["id"])["result"]
+    return f"{result['model']}@{result['version']}"

@@ -1,138 +1,160 @@
 """How good our models are beside what a careful practitioner gets from the libraries directly.
 
-Usage: `python bench/quality.py [NAME …]`. Each module of `bench/quality_rows` is one data set, and yields
-rows of the report: our job and its peer, on the same rows, in the same run. Writes `bench/quality.md`, the
-rows named anew, the others as they were. Exits 1 when a row of ours is worse than its peer by more than two
-standard errors, or worse by more than 2 % than ours under the best params found by hand.
+Usage: `python bench/quality.py [--only DATA[/ALGORITHM] …] [--defaults] [--missing] [--report]`.
 
-To add a data set, write one file there whose ``run(client)`` yields `bench.tables.Result`.
+Each module of `bench/quality_rows` is one data set. Without options, runs every row: our job and its peer,
+on the same rows, in the same run. ``--defaults`` runs our jobs under the default params and under those
+tried by hand. What is measured is kept in `bench/quality_results` at once, with its commit and date, and
+`bench/quality.md` is written from that. A row that is kept from this very commit is not run again, so that
+a run that was cut goes on; ``--missing`` leaves alone what is kept from whichever commit. ``--report`` only
+writes the report. Exits 1 when a row that was asked for could not be run or is not met.
 
-The params found by hand: one at a time, in steps of two to ten around the default, kept where the test rows
-got better. That flatters them, so the defaults are nearer to the best than the report says.
+To add a data set, write one file ``bench/quality_rows/NAME.py`` with a function ``rows()`` that returns a
+list of `bench.quality_row.Row`, quickly: whatever takes time (fetching the data, peers) belongs into what
+the row's functions do. Each row has
+
+- ``algorithm``: what stands in the table, unique within the file;
+- ``compare(client)``: uploads the data, runs our job through the client (`bench.deployment.upload`,
+  `succeed`), fits the peer on the same training rows, and returns a `bench.quality_row.Result` of the same
+  test rows, with the standard error of the difference (of paired scores, row by row, where there are any);
+- ``score(client, params)`` and ``candidates`` for ``--defaults``: our score under ``params``, ``{}`` being
+  the default ones.
+
+The same bytes uploaded again are the same dataset version, so every row may upload. For tables, texts and
+images `bench.tables`, `bench.texts` and `bench.images` make rows of entries. A peer is a practitioner's
+honest best, written in the file itself or, when it needs Keras, as a script in `bench/peers` that runs in a
+process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import pkgutil
-import platform
 import sys
-from collections.abc import Iterator
-from importlib import import_module, metadata
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 
 sys.path.pop(0)  # this folder, whose `queue.py` is not the standard library's
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench import quality_report
 from bench.deployment import headrace_up, warm_up
-from bench.tables import Result
+from bench.quality_kept import Kept, Stamp
+from bench.quality_row import LARGEST_LOSS, Row, ratio
 
-HERE = Path(__file__).resolve().parent
-HEADINGS = (
-    "data",
-    "algorithm",
-    "metric",
-    "ours",
-    "library",
-    "difference ± error",
-    "within",
-    "tuned",
-    "also, ours / library",
-)
-REPORT, KEPT = HERE / "quality.md", HERE / ".data" / "quality.json"
-ERRORS = 2
-LARGEST_LOSS = 0.02
-"""By this share may the default params be worse than the tuned ones: of accuracy, or of the error."""
+from headrace.client import Client
+
+ROWS = Path(__file__).resolve().parent / "quality_rows"
+Modules = Sequence[tuple[str, Sequence[Row]]]
+Work = tuple[str, Callable[[Client], bool]]
+"""The name of something to run, and what runs it and returns whether it is met."""
 
 
 def main() -> None:
-    """Run the rows of the data sets named, or of all, and write the report."""
-    known = [module.name for module in pkgutil.iter_modules([str(HERE / "quality_rows")])]
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(known)}; all without any")
-    parser.add_argument("--slots", type=int, default=2)
-    options = parser.parse_args()
-    unknown = sorted({*options.names} - {*known})
-    if unknown:
-        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(known)}")
-    failed = []
-    with headrace_up(slots=options.slots) as (client, _):
-        warm_up(client)
-        for name in options.names or known:
-            rows = []
-            for row in import_module(f"bench.quality_rows.{name}").run(client):
-                rows.append(row)
-                print(_line(row), flush=True)
-            _keep(name, rows)
-            failed += [
-                f"{row.data}, {row.algorithm}" for row in rows if not (_near(row) and _well_tuned(row))
-            ]
+    """Run what is asked for and not kept, and write the report."""
+    options = _options()
+    found = sorted(module.name for module in pkgutil.iter_modules([str(ROWS)]))
+    modules = [(name, import_module(f"bench.quality_rows.{name}").rows()) for name in found]
+    chosen = _chosen(modules, options.only)
+    stamp = Stamp.now()
+    work = list((_scores if options.defaults else _comparisons)(chosen, stamp, missing=options.missing))
+    failed: list[str] = []
+    if work and not options.report:
+        with headrace_up(slots=options.slots) as (client, _):
+            warm_up(client)
+            for name, run in work:
+                if not _ran(client, name, run):
+                    failed.append(name)
+                quality_report.write(modules)
+    quality_report.write(modules)
     if failed:
         raise SystemExit(f"not met: {'; '.join(failed)}")
 
 
-def _keep(name: str, rows: list[Result]) -> None:
-    kept = _kept() | {name: rows}
-    KEPT.parent.mkdir(exist_ok=True)
-    KEPT.write_text(json.dumps({name: [row._asdict() for row in rows] for name, rows in kept.items()}))
-    shown = [row for name in sorted(kept) for row in kept[name]]
-    REPORT.write_text("\n".join(_report(shown)) + "\n")
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", metavar="DATA[/ALGORITHM]", help="these rows alone")
+    parser.add_argument("--defaults", action="store_true", help="the default params beside others")
+    parser.add_argument("--missing", action="store_true", help="nothing that is kept, from any commit")
+    parser.add_argument("--report", action="store_true", help="only write the report of what is kept")
+    parser.add_argument("--slots", type=int, default=2, help="jobs at once")
+    return parser.parse_args()
 
 
-def _kept() -> dict[str, list[Result]]:
-    if not KEPT.exists():
-        return {}
-    return {name: [Result(**row) for row in rows] for name, rows in json.loads(KEPT.read_text()).items()}
+def _chosen(modules: Modules, only: list[str] | None) -> Modules:
+    if only is None:
+        return modules
+    known = {name for name, _ in modules} | {
+        f"{name}/{row.algorithm}" for name, rows in modules for row in rows
+    }
+    if unknown := sorted({*only} - known):
+        raise SystemExit(f"there is no {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    return [
+        (name, [row for row in rows if name in only or f"{name}/{row.algorithm}" in only])
+        for name, rows in modules
+    ]
 
 
-def _near(row: Result) -> bool:
-    return row.ours >= row.peer - ERRORS * row.error
+def _comparisons(modules: Modules, stamp: Stamp, *, missing: bool) -> Iterator[Work]:
+    for name, rows in modules:
+        kept = Kept(name).results()
+        for row in rows:
+            if row.algorithm not in kept or not _stands(kept[row.algorithm][1], stamp, missing=missing):
+                yield f"{name}/{row.algorithm}", _comparison(name, row, stamp)
 
 
-def _well_tuned(row: Result) -> bool:
-    if row.tuned is None:
-        return True
-    if row.metric == "R²":
-        # By the root of the mean squared error: a share of R² means little where R² is small.
-        return math.sqrt(1 - row.ours) <= (1 + LARGEST_LOSS) * math.sqrt(1 - row.tuned)
-    return row.ours >= row.tuned * (1 - LARGEST_LOSS)
+def _comparison(name: str, row: Row, stamp: Stamp) -> Callable[[Client], bool]:
+    def run(client: Client) -> bool:
+        result = row.compare(client)
+        Kept(name).add_result(row.algorithm, result, stamp)
+        print(quality_report.compared_line(name, row.algorithm, result, stamp), flush=True)
+        return result.met
+
+    return run
 
 
-def _report(rows: list[Result]) -> Iterator[str]:
-    yield "# How good the models are"
-    yield ""
-    yield (
-        "Written by `make bench-quality`. Each row is our job with its default params beside the library "
-        "used directly, on the same training and test rows in the same run. The difference must not be below "
-        f"minus {ERRORS} standard errors; defaults must come within {LARGEST_LOSS:.0%} of the best params "
-        "found by hand (one param at a time, in steps of two to ten, kept where test rows got better)."
-    )
-    yield ""
-    versions = (f"{name} {metadata.version(name)}" for name in ("scikit-learn", "keras", "numpy"))
-    yield f"Python {platform.python_version()}, {', '.join(versions)}, {platform.machine()}."
-    yield ""
-    yield f"| {' | '.join(HEADINGS)} |"
-    yield "| --- " * len(HEADINGS) + "|"
-    yield from map(_line, rows)
+def _scores(modules: Modules, stamp: Stamp, *, missing: bool) -> Iterator[Work]:
+    for name, rows in modules:
+        for row in rows:
+            if row.score is not None and row.candidates:
+                yield f"{name}/{row.algorithm}", _search(name, row, stamp, missing=missing)
 
 
-def _line(row: Result) -> str:
-    tuned = "" if row.tuned is None else f"{row.tuned:.4f}" + ("" if _well_tuned(row) else " **far**")
-    also = ", ".join(f"{name} {ours:.3f} / {peer:.3f}" for name, (ours, peer) in row.also.items())
-    cells = (
-        row.data,
-        f"`{row.algorithm}`",
-        row.metric,
-        f"{row.ours:.4f}",
-        f"{row.peer:.4f} ({row.peer_is})",
-        f"{row.ours - row.peer:+.4f} ± {row.error:.4f}",
-        "yes" if _near(row) else "**no**",
-        tuned,
-        also,
-    )
-    return f"| {' | '.join(cells)} |"
+def _search(name: str, row: Row, stamp: Stamp, *, missing: bool) -> Callable[[Client], bool]:
+    def run(client: Client) -> bool:
+        assert row.score is not None
+        wanted = [{}, *map(dict, row.candidates)]
+        kept = Kept(name)
+        kept.forget_other_scores(row.algorithm, wanted)
+        for params in wanted:
+            standing = [found for given, _, found in kept.scores(row.algorithm) if given == params]
+            if standing and _stands(standing[0], stamp, missing=missing):
+                continue
+            score = row.score(client, params)
+            kept.add_score(row.algorithm, params, score, stamp)
+            print(f"{name}/{row.algorithm} {params}: {score.metric} {score.value:.4f}", flush=True)
+        scores = {str(params): score for params, score, _ in kept.scores(row.algorithm)}
+        print(quality_report.tried_line(name, row.algorithm, kept.scores(row.algorithm)), flush=True)
+        return all(ratio(scores["{}"], score) >= 1 - LARGEST_LOSS for score in scores.values())
+
+    return run
+
+
+def _stands(kept: Stamp, stamp: Stamp, *, missing: bool) -> bool:
+    """Return whether what is kept need not be measured again; of a tree with changes, nothing is known."""
+    return missing or (kept.commit == stamp.commit and not stamp.commit.endswith("+"))
+
+
+def _ran(client: Client, name: str, run: Callable[[Client], bool]) -> bool:
+    """Return whether ``run`` is met. What fails is shown, and the rows after it are run all the same."""
+    try:
+        return run(client)
+    except (Exception, SystemExit):
+        print(f"{name} could not be run:", file=sys.stderr)
+        traceback.print_exc()
+        return False
 
 
 if __name__ == "__main__":

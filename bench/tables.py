@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
-from bench.deployment import succeed, upload
+from bench.deployment import TIMEOUT_S, succeed, upload
+from bench.quality_row import Params, Result, Row, Score
 from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn.base import clone
@@ -32,31 +34,17 @@ VALIDATION = 0.1
 TRAIN, VALID, TEST = "train", "validation", "test"
 
 
-class Result(NamedTuple):
-    """One row of the report: mean scores of ours and of the peer, and the standard error of their difference.
-
-    Higher is better. ``tuned``: our score under the best params found by hand. ``also``: other figures, by
-    name, of ours and of the peer.
-    """
-
-    data: str
-    algorithm: str
-    metric: str
-    ours: float
-    peer: float
-    error: float
-    peer_is: str
-    tuned: float | None = None
-    also: Mapping[str, tuple[float, float]] = {}
-
-
 @dataclass(frozen=True)
 class Entry:
-    """An algorithm, the estimator that a practitioner would take, and the best params found by hand."""
+    """An algorithm, the estimator that a practitioner would take for a table, and params tried by hand.
+
+    ``stops_early``: the peer keeps rows of its own to stop early by, so it gets our validation rows too.
+    """
 
     algorithm: str
-    peer: Any
-    tuned: Mapping[str, Any] = field(default_factory=dict)
+    peer: Callable[[Table], Any]
+    candidates: Sequence[Params] = ()
+    stops_early: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,38 +99,89 @@ class Table:
         return found
 
 
-def scaled(table: Table, model: Any) -> Pipeline:
+def scaled(model: Any) -> Callable[[Table], Pipeline]:
     """Return ``model`` behind what a practitioner does for a method that wants numbers of one size."""
-    numbers, coded = table.places()
-    ready = ColumnTransformer(
-        [
-            ("numbers", make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), numbers),
-            ("categories", OneHotEncoder(handle_unknown="ignore"), coded),
-        ],
-        sparse_threshold=0,
+
+    def ready(table: Table) -> Pipeline:
+        numbers, coded = table.places()
+        encode = ColumnTransformer(
+            [
+                ("numbers", make_pipeline(SimpleImputer(add_indicator=True), StandardScaler()), numbers),
+                ("categories", OneHotEncoder(handle_unknown="ignore"), coded),
+            ],
+            sparse_threshold=0,
+        )
+        return make_pipeline(encode, model)
+
+    return ready
+
+
+def as_is(model: Any) -> Callable[[Table], Any]:
+    """Return ``model`` on the columns as they are, categories as level numbers."""
+    return lambda table: model
+
+
+def rows(make: Callable[[], Table], entries: Sequence[Entry]) -> list[Row]:
+    """Return a row for each entry on the table that ``make`` returns; it is called once, when needed."""
+    table = cache(make)
+    return [
+        Row(
+            entry.algorithm,
+            partial(_compare, table, entry),
+            partial(_score, table, entry.algorithm),
+            entry.candidates,
+        )
+        for entry in entries
+    ]
+
+
+def _compare(make: Callable[[], Table], entry: Entry, client: Client) -> Result:
+    table = make()
+    trained = _train(client, table, entry.algorithm, {})
+    predicted = _predict(client, table, trained)
+    truth, matrix = np.array(table.columns[table.target]), table.matrix()
+    classify = table.task == "classification"
+    ours, peers, losses = [], [], []
+    for fold, part in enumerate(table.parts()):
+        test = part == TEST
+        training = ~test if entry.stops_early else part == TRAIN
+        model = clone(entry.peer(table)).fit(matrix[training], truth[training])
+        ours.append(_row_scores(classify, truth, test, predicted[fold][test]))
+        peers.append(_row_scores(classify, truth, test, model.predict(matrix[test])))
+        if classify and hasattr(model, "predict_proba"):
+            guessed = model.predict_proba(matrix[test])
+            losses.append(metrics.log_loss(truth[test], guessed, labels=model.classes_))
+    difference = np.concatenate(ours) - np.concatenate(peers)
+    also = {"log loss": (_mean(trained, "log_loss"), float(np.mean(losses)))} if losses else {}
+    return Result(
+        metric="accuracy" if classify else "R²",
+        ours=float(np.concatenate(ours).mean()),
+        peer=float(np.concatenate(peers).mean()),
+        error=float(difference.std(ddof=1) / np.sqrt(len(difference))),
+        peer_is=_name(entry.peer(table)),
+        also=also,
     )
-    return make_pipeline(ready, model)
 
 
-def compare(client: Client, table: Table, entries: Sequence[Entry]) -> Iterator[Result]:
-    """Upload ``table``, and yield how each algorithm compares."""
-    parts = table.parts()
+def _score(make: Callable[[], Table], algorithm: str, client: Client, params: Params) -> Score:
+    table = make()
+    trained = _train(client, table, algorithm, params)
+    if table.task == "classification":
+        return Score("accuracy", _mean(trained, "accuracy"))
+    # A share of R² would mean little where R² is small.
+    return Score("RMSE", _mean(trained, "rmse"), "lower")
+
+
+def _mean(trained: list[Any], metric: str) -> float:
+    return float(np.mean([found["metrics"][metric] for found in trained]))
+
+
+def _train(client: Client, table: Table, algorithm: str, params: Params) -> list[Any]:
+    """Return the result of one training a fold."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, f"{table.name}.csv")
-        _write(file, table, parts)
+        _write(file, table)
         upload(client, table.name, file)
-        for entry in entries:
-            ours = _jobs(client, table, entry.algorithm, {}, Path(folder))
-            tuned = _jobs(client, table, entry.algorithm, entry.tuned, Path(folder)) if entry.tuned else None
-            yield _result(table, entry, parts, ours, tuned)
-
-
-class _Ours(NamedTuple):
-    predicted: list[NDArray[Any]]
-    metrics: list[Mapping[str, float]]
-
-
-def _jobs(client: Client, table: Table, algorithm: str, params: Mapping[str, Any], folder: Path) -> _Ours:
     specs = [
         {
             "model": f"{table.name}-{algorithm}-{fold}".replace("_", "-"),
@@ -156,8 +195,12 @@ def _jobs(client: Client, table: Table, algorithm: str, params: Mapping[str, Any
         }
         for fold in range(table.folds)
     ]
-    jobs = [client.submit("train", spec)["id"] for spec in specs]
-    trained = [succeed(client, job)["result"] for job in jobs]
+    jobs = [client.submit("train", spec, timeout_s=TIMEOUT_S)["id"] for spec in specs]
+    return [succeed(client, job)["result"] for job in jobs]
+
+
+def _predict(client: Client, table: Table, trained: list[Any]) -> list[NDArray[Any]]:
+    """Return what each of the trained versions says of all rows."""
     wanted = [
         {
             "model": f"{found['model']}@{found['version']}",
@@ -169,58 +212,23 @@ def _jobs(client: Client, table: Table, algorithm: str, params: Mapping[str, Any
     ]
     jobs = [client.submit("predict", spec)["id"] for spec in wanted]
     predicted = []
-    for job in jobs:
-        succeed(client, job)
-        client.output(job, folder / "output")
-        output = pq.read_table(folder / "output")
-        assert output["row"].to_pylist() == list(range(table.rows))
-        predicted.append(np.array(output["prediction"].to_pylist()))
-    return _Ours(predicted, [found["metrics"] for found in trained])
+    with tempfile.TemporaryDirectory() as folder:
+        for job in jobs:
+            succeed(client, job)
+            client.output(job, Path(folder, "output"))
+            output = pq.read_table(Path(folder, "output"))
+            assert output["row"].to_pylist() == list(range(table.rows))
+            predicted.append(np.array(output["prediction"].to_pylist()))
+    return predicted
 
 
-def _result(
-    table: Table, entry: Entry, parts: list[NDArray[Any]], ours: _Ours, tuned: _Ours | None
-) -> Result:
-    truth, matrix = np.array(table.columns[table.target]), table.matrix()
-    classify = table.task == "classification"
-    scores: dict[str, list[NDArray[np.float64]]] = {"ours": [], "peer": [], "tuned": []}
-    losses: list[float] = []
-    for fold, part in enumerate(parts):
-        training, test = part == TRAIN, part == TEST
-        model = clone(entry.peer).fit(matrix[training], truth[training])
-        found = {"ours": ours.predicted[fold][test], "peer": model.predict(matrix[test])}
-        if tuned is not None:
-            found["tuned"] = tuned.predicted[fold][test]
-        for name, predicted in found.items():
-            scores[name].append(_scores(classify, truth, test, predicted))
-        if classify and hasattr(model, "predict_proba"):
-            losses.append(
-                metrics.log_loss(truth[test], model.predict_proba(matrix[test]), labels=model.classes_)
-            )
-    joined = {name: np.concatenate(values) for name, values in scores.items() if values}
-    difference = joined["ours"] - joined["peer"]
-    also = {}
-    if losses:
-        also["log loss"] = (float(np.mean([m["log_loss"] for m in ours.metrics])), float(np.mean(losses)))
-    return Result(
-        data=table.name,
-        algorithm=entry.algorithm,
-        metric="accuracy" if classify else "R²",
-        ours=float(joined["ours"].mean()),
-        peer=float(joined["peer"].mean()),
-        error=float(difference.std(ddof=1) / np.sqrt(len(difference))),
-        peer_is=_name(entry.peer),
-        tuned=float(joined["tuned"].mean()) if "tuned" in joined else None,
-        also=also,
-    )
-
-
-def _scores(
+def _row_scores(
     classify: bool, truth: NDArray[Any], test: NDArray[Any], predicted: NDArray[Any]
 ) -> NDArray[np.float64]:
     """Return a score of each test row: whether it is right; or its part of R², so that the mean is R²."""
     if classify:
-        return (predicted == truth[test]).astype(np.float64)
+        right: NDArray[np.float64] = (predicted == truth[test]).astype(np.float64)
+        return right
     spread = np.square(truth - truth.mean()).mean()
     scores: NDArray[np.float64] = 1 - np.square(predicted - truth[test]) / spread
     return scores
@@ -235,7 +243,8 @@ def _name(model: Any) -> str:
     return type(last).__name__
 
 
-def _write(path: Path, table: Table, parts: list[NDArray[Any]]) -> None:
+def _write(path: Path, table: Table) -> None:
+    parts = table.parts()
     names = [*table.columns, "row", *(f"part{fold}" for fold in range(len(parts)))]
     columns = [*table.columns.values(), range(table.rows), *parts]
     with path.open("w", newline="") as file:

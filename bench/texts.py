@@ -13,15 +13,16 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 from bench.data import FOLDER, HERE
-from bench.deployment import succeed, upload
-from bench.tables import Result
+from bench.deployment import TIMEOUT_S, succeed, upload
+from bench.quality_row import Params, Result, Row, Score
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
@@ -45,11 +46,11 @@ class Texts(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An algorithm, its params, and the best params found by hand. ``peer``: the network that the peer is."""
+    """An algorithm, its params, and others tried by hand. ``peer``: the network that the peer is."""
 
     algorithm: str
-    params: Mapping[str, Any] = {}
-    tuned: Mapping[str, Any] = {}
+    params: Params = {}
+    candidates: Sequence[Params] = ()
     peer: Mapping[str, Any] = {}
 
 
@@ -78,49 +79,76 @@ def movie_reviews() -> Texts:
     return Texts("movie-reviews", [text for _, _, text in rows], labels, parts)
 
 
-def compare(client: Client, data: Texts, entries: Sequence[Entry]) -> Iterator[Result]:
-    """Upload ``data``, and yield how each algorithm compares."""
+def rows(make: Callable[[], Texts], entries: Sequence[Entry]) -> list[Row]:
+    """Return a row for each entry on the texts that ``make`` returns; it is called once, when needed."""
+    data = cache(make)
+    return [
+        Row(
+            entry.algorithm,
+            partial(_compare, data, entry),
+            partial(_score, data, entry),
+            entry.candidates,
+        )
+        for entry in entries
+    ]
+
+
+def _compare(make: Callable[[], Texts], entry: Entry, client: Client) -> Result:
+    data = make()
     test = data.parts == "test"
     truth = np.array(data.labels)[test]
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, f"{data.name}.csv")
-        with file.open("w", newline="") as out:
-            writer = csv.writer(out)
-            writer.writerow(["text", "label", "part"])
-            writer.writerows(zip(data.texts, data.labels, data.parts, strict=True))
-        upload(client, data.name, file)
-        for entry in entries:
-            ours = _job(client, data, entry.algorithm, entry.params, folder)[test] == truth
-            tuned = {**entry.params, **entry.tuned} if entry.tuned else None
-            best = (
-                None if tuned is None else _job(client, data, entry.algorithm, tuned, folder)[test] == truth
-            )
-            peer = (_network(file, entry.peer) if entry.peer else _naive_bayes(data)) == truth
-            difference = ours.astype(float) - peer.astype(float)
-            yield Result(
-                data=data.name,
-                algorithm=entry.algorithm,
-                metric="accuracy",
-                ours=float(ours.mean()),
-                peer=float(peer.mean()),
-                error=float(difference.std(ddof=1) / np.sqrt(len(difference))),
-                peer_is="the same in Keras" if entry.peer else "CountVectorizer, MultinomialNB",
-                tuned=None if best is None else float(best.mean()),
-            )
+        file = _uploaded(client, data, Path(folder))
+        result = _train(client, data, entry.algorithm, entry.params)
+        ours = _predict(client, data, f"{result['model']}@{result['version']}", Path(folder))[test] == truth
+        peer = (_network(file, entry.peer) if entry.peer else _naive_bayes(data)) == truth
+    difference = ours.astype(float) - peer.astype(float)
+    return Result(
+        metric="accuracy",
+        ours=float(ours.mean()),
+        peer=float(peer.mean()),
+        error=float(difference.std(ddof=1) / np.sqrt(len(difference))),
+        peer_is="the same in Keras" if entry.peer else "CountVectorizer, MultinomialNB",
+    )
 
 
-def _job(client: Client, data: Texts, algorithm: str, params: Mapping[str, Any], folder: str) -> NDArray[Any]:
-    model = f"{data.name}-{algorithm}".replace("_", "-")
-    spec = {"model": model, "dataset": data.name, "algorithm": algorithm, "target": "label"}
-    split = {"features": ["text"], "split": {"by": "column:part"}, "params": dict(params)}
-    trained = client.submit("train", spec | split, timeout_s=7200)
-    version = succeed(client, trained["id"])["result"]["version"]
-    wanted = {"model": f"{model}@{version}", "dataset": data.name, "columns": ["prediction"]}
+def _score(make: Callable[[], Texts], entry: Entry, client: Client, params: Params) -> Score:
+    data = make()
+    with tempfile.TemporaryDirectory() as folder:
+        _uploaded(client, data, Path(folder))
+    metrics = _train(client, data, entry.algorithm, {**entry.params, **params})["metrics"]
+    return Score("accuracy", metrics["accuracy"])
+
+
+def _uploaded(client: Client, data: Texts, folder: Path) -> Path:
+    file = folder / f"{data.name}.csv"
+    with file.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["text", "label", "part"])
+        writer.writerows(zip(data.texts, data.labels, data.parts, strict=True))
+    upload(client, data.name, file)
+    return file
+
+
+def _train(client: Client, data: Texts, algorithm: str, params: Params) -> Any:
+    spec = {
+        "model": f"{data.name}-{algorithm}".replace("_", "-"),
+        "dataset": data.name,
+        "algorithm": algorithm,
+        "target": "label",
+        "features": ["text"],
+        "split": {"by": "column:part"},
+        "params": dict(params),
+    }
+    return succeed(client, client.submit("train", spec, timeout_s=TIMEOUT_S)["id"])["result"]
+
+
+def _predict(client: Client, data: Texts, model: str, folder: Path) -> NDArray[Any]:
+    wanted = {"model": model, "dataset": data.name, "columns": ["prediction"]}
     job = client.submit("predict", wanted)["id"]
     succeed(client, job)
-    output = Path(folder, "output")
-    client.output(job, output)
-    return np.array(pq.read_table(output)["prediction"].to_pylist())
+    client.output(job, folder / "output")
+    return np.array(pq.read_table(folder / "output")["prediction"].to_pylist())
 
 
 def _naive_bayes(data: Texts) -> NDArray[Any]:

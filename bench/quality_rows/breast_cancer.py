@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from bench.tables import Entry, Result, Table, compare, scaled
+from bench.quality_row import Row
+from bench.tables import Entry, Table, as_is, scaled
+from bench.tables import rows as of
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
@@ -13,34 +13,55 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 
-from headrace.client import Client
+ENTRIES = [
+    Entry(
+        "logistic_regression",
+        scaled(LogisticRegression(max_iter=1000)),
+        [{"l2": 0.0}, {"l2": 0.003}, {"l2": 0.01}, {"epochs": 300}],
+    ),
+    Entry(
+        "perceptron",
+        scaled(Perceptron(random_state=0)),
+        [{"l2": 0.0001}, {"l2": 0.001}, {"average": False}, {"epochs": 1000}],
+    ),
+    Entry(
+        "svm",
+        scaled(CalibratedClassifierCV(SVC(), ensemble=False)),
+        [{"cost": 0.3}, {"cost": 10.0}, {"gamma": 0.03}, {"gamma": 0.003}, {"kernel": "linear", "cost": 0.1}],
+    ),
+    Entry(
+        "naive_bayes", as_is(GaussianNB()), [{"smoothing": 0.001}, {"smoothing": 0.1}, {"prior": "uniform"}]
+    ),
+    Entry(
+        "random_forest",
+        as_is(RandomForestClassifier(200, random_state=0)),
+        [{"min_samples_leaf": 3}, {"max_features": "log2"}, {"max_features": "all"}, {"trees": 1000}],
+    ),
+    Entry(
+        "gradient_boosting",
+        as_is(HistGradientBoostingClassifier(random_state=0)),
+        [
+            {"learning_rate": 0.1, "min_samples_leaf": 5},
+            {"learning_rate": 0.1},
+            {"max_features": 0.2},
+            {"max_leaves": 8},
+        ],
+    ),
+    Entry(
+        "mlp",
+        scaled(MLPClassifier((64, 32), alpha=0.01, max_iter=1000, random_state=0)),
+        [{"dropout": 0.2, "epochs": 100}, {"l2": 0.001}, {"hidden": [32]}, {"hidden": [256, 128]}],
+    ),
+]
 
 
-def run(client: Client) -> Iterator[Result]:
-    """Yield the rows of this data set."""
+def rows() -> list[Row]:
+    """Return the rows of this data set."""
+    return of(_table, ENTRIES)
+
+
+def _table() -> Table:
     found = load_breast_cancer()
     columns = {str(name): found.data[:, i].tolist() for i, name in enumerate(found.feature_names)}
     columns["diagnosis"] = [str(found.target_names[k]) for k in found.target]
-    table = Table("breast-cancer", "classification", "diagnosis", columns)
-    entries = [
-        Entry(
-            "logistic_regression",
-            scaled(table, LogisticRegression(max_iter=1000)),
-            {"epochs": 100, "l2": 0.003},
-        ),
-        Entry("perceptron", scaled(table, Perceptron(random_state=0)), {"l2": 0.001}),
-        Entry("svm", scaled(table, CalibratedClassifierCV(SVC(), ensemble=False)), {"cost": 10.0}),
-        Entry("naive_bayes", GaussianNB(), {"smoothing": 0.001}),
-        Entry("random_forest", RandomForestClassifier(200, random_state=0), {"max_features": "log2"}),
-        Entry(
-            "gradient_boosting",
-            HistGradientBoostingClassifier(random_state=0),
-            {"learning_rate": 0.1, "min_samples_leaf": 5},
-        ),
-        Entry(
-            "mlp",
-            scaled(table, MLPClassifier((64, 32), early_stopping=True, random_state=0)),
-            {"epochs": 100, "dropout": 0.2},
-        ),
-    ]
-    yield from compare(client, table, entries)
+    return Table("breast-cancer", "classification", "diagnosis", columns)

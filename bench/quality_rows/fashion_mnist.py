@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from bench.images import compare, fetch_fashion, images
-from bench.tables import Result
-
-from headrace.client import Client
-
-TUNED = {"dense": [128], "dropout": 0.4, "epochs": 10, "batch_norm": True, "schedule": "cosine"}
-LEAST = 0.91
+from bench.images import Images, fetch_fashion, images
+from bench.images import rows as of
+from bench.quality_row import Row
 
 
-def run(client: Client) -> Iterator[Result]:
-    """Yield the rows of this data set."""
-    yield from compare(client, images("fashion-mnist", fetch_fashion), TUNED, LEAST)
+def rows() -> list[Row]:
+    """Return the rows of this data set."""
+    return of(_images, 0.91, [{"schedule": "cosine"}])
+
+
+def _images() -> Images:
+    return images("fashion-mnist", fetch_fashion)

