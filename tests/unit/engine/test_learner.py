@@ -215,9 +215,9 @@ def test_a_saved_network_predicts_the_same_bits(tmp_path: Path, options: dict[st
     assert _digest(loaded) == _digest(learner)
 
 
-def test_the_default_network_is_the_reference_network() -> None:
+def test_the_default_network_with_nothing_dense_is_the_reference_network() -> None:
     problem = Problem("classification", {"image": TensorSpec((28, 28, 1), "uint8")}, 10)
-    model = Cnn(CnnParams(), problem).model
+    model = Cnn(CnnParams(dense=[], dropout=0.0), problem).model
     kinds = [type(layer).__name__ for layer in model.layers]
     expected = "InputLayer Rescaling Conv2D MaxPooling2D Conv2D MaxPooling2D Flatten Dense"
     assert kinds == expected.split()

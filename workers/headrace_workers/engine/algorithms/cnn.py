@@ -22,16 +22,16 @@ Side = Annotated[int, Field(ge=4, le=1024)]
 
 
 class CnnParams(NetworkParams):
-    """Params of `cnn`; the defaults are conv 32, pool, conv 64, pool, flatten, dense."""
+    """Params of `cnn`; by default conv 32, pool, conv 64, pool, flatten, dense 128, with dropout."""
 
-    epochs: Epochs = 5
+    epochs: Epochs = 10
     filters: Annotated[
         list[Annotated[int, Field(ge=1, le=4096)]],
         Field(min_length=1, max_length=16, description="Filters of each convolution; a pool follows each."),
     ] = [32, 64]
     kernel_size: Annotated[int, Field(ge=1, le=15, description="Side of the convolutions' kernels.")] = 3
-    dense: Dense = []
-    dropout: Dropout = 0.0
+    dense: Dense = [128]
+    dropout: Dropout = 0.4
     batch_norm: BatchNorm = False
     augmentation: Augmentation | None = None
     image_size: Annotated[
