@@ -70,6 +70,11 @@ class Ran:
         return found
 
     @property
+    def explanation(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.out / self.done.outputs["explanation"]).read_bytes())
+        return found
+
+    @property
     def output(self) -> Path:
         return self.out / self.done.outputs["output"]
 
@@ -154,7 +159,16 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     given = {"data": data.path, "package": package, "base": base}
     inputs = {name: str(path) for name, path in given.items() if path}
-    task = Task(job="job_1", kind=kind, attempt=1, spec=spec, inputs=inputs, columns=data.columns, code=code)
+    task = Task(
+        job="job_1",
+        kind=kind,
+        attempt=1,
+        spec=spec,
+        inputs=inputs,
+        columns=data.columns,
+        code=code,
+        lineage={"split": spec["split"]} if kind == "train" else {},
+    )
     (folder / "task.json").write_text(task.model_dump_json())
     messages: list[BaseModel] = []
     main.run(folder, messages.append)
@@ -167,3 +181,8 @@ def predict(folder: Path, data: Data, package: Path, **spec: Any) -> Ran:
 
 def evaluate(folder: Path, data: Data, package: Path) -> Ran:
     return run(folder, "evaluate", {"model": "m@1", "dataset": "d@1"}, data, package=package)
+
+
+def explain(folder: Path, data: Data, package: Path, method: str = "permutation", **spec: Any) -> Ran:
+    whole = {"model": "m@1", "dataset": "d@1", "method": method, "rows": 200, "part": "all", **spec}
+    return run(folder, "explain", whole, data, package=package)

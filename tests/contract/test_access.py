@@ -109,6 +109,7 @@ def test_nothing_of_another_project_is_there(api: Api, problem: Problem) -> None
     job = api.submit().json["id"]
     key = api.get("keys").json["items"][0]["id"]
     output = {"output": api.store(b"rows"), "evaluation": api.store(b"{}")}
+    output["explanation"] = api.store(b"{}")
     with api.parts.database.transaction() as session:
         artifacts.attach(session, project="default", owner=job, files=output, now=NOW)
     schedule = api.post("schedules", json={"every_s": 60, "job": {"kind": "train", "spec": TRAIN}}).json["id"]

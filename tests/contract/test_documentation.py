@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -12,6 +13,16 @@ from contract.api import NOW, TRAIN, Api
 from headrace.artifacts import service as artifacts
 from headrace_web import errors
 from headrace_web.api import all_routes
+
+EXPLANATION = {
+    "method": "permutation",
+    "model": "iris@1",
+    "dataset": "iris@1",
+    "task": "classification",
+    "target": "label",
+    "seed": 0,
+    "rows": {"used": 1, "of": 1, "part": "all"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +79,10 @@ def test_answers_are_as_the_document_says(document: dict[str, Any], shared_api: 
     shared_api.call("PUT", "models/documented/aliases/champion", json={"version": version})
     job = shared_api.submit().json["id"]
     with shared_api.parts.database.transaction() as session:
-        files = {"evaluation": shared_api.store(b'{"metrics":{}}')}
+        files = {
+            "evaluation": shared_api.store(b'{"metrics":{}}'),
+            "explanation": shared_api.store(json.dumps(EXPLANATION).encode()),
+        }
         artifacts.attach(session, project="default", owner=job, files=files, now=NOW)
     filled = {
         "name": "documented",

@@ -39,6 +39,8 @@ COMMANDS = {
     "models": Entry(_CLI + "models:models", "List models."),
     "model": Entry(_CLI + "models:model", "Show a model or one of its versions."),
     "evaluation": Entry(_CLI + "evaluations:evaluation", "Show how good a version is, and how sure that is."),
+    "explain": Entry(_CLI + "explain:explain", "Say what the predictions of a version rest on."),
+    "explanation": Entry(_CLI + "explain:explanation", "Show what was found of that."),
     "predict": Entry(_CLI + "predict:predict", "Predict a few instances at once."),
     "reproduce": Entry(_CLI + "reproduce:reproduce", "Train a version again and say whether it is the same."),
     "schedules": Entry(_CLI + "schedules:schedules", "List schedules."),

@@ -14,6 +14,7 @@ import httpx
 from headrace.client import discovery, live
 from headrace.client.calls import API, PAGE
 from headrace.client.errors import ApiError, NotLive, Unreachable, WaitedTooLong
+from headrace.client.explanations import ExplanationCalls
 from headrace.client.online import OnlineCalls
 from headrace.client.schedules import ScheduleCalls
 from headrace.client.team import TeamCalls
@@ -47,7 +48,7 @@ PATIENCE_S = 60.0
 """How long a wait goes on through a server that cannot be reached, as while it is restarted."""
 
 
-class Client(ScheduleCalls, TeamCalls, OnlineCalls):
+class Client(ScheduleCalls, TeamCalls, OnlineCalls, ExplanationCalls):
     """A connection to one Headrace server, acting in one project.
 
     ``url``: the server; by default ``HEADRACE_URL``, else the one that runs on the data folder, else

@@ -119,6 +119,15 @@ class Reproduction(TypedDict):
     at: str
 
 
+class Explanation(TypedDict):
+    """An explain job that explains a version: ``job`` has what it found."""
+
+    job: str
+    method: Literal["permutation", "integrated_gradients"]
+    dataset: str
+    created_at: str
+
+
 class Predictions(TypedDict):
     """One prediction per instance: ``label`` and ``probabilities``, or ``value``."""
 

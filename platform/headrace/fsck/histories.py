@@ -17,7 +17,7 @@ from headrace.registry.tables import ModelVersion
 
 PAGE = 200
 _ADVICE = "report this with the job's events (headrace job --json): it should not be possible"
-_OF_THE_JOB = {"predict": "output", "evaluate": "evaluation"}
+_OF_THE_JOB = {"predict": "output", "evaluate": "evaluation", "explain": "explanation"}
 
 
 def page(session: Session, after: str) -> tuple[list[Finding], str | None]:

@@ -27,6 +27,7 @@ _ADVICE = {
     "package": "restore the artifact store from a backup, or train the version again",
     "evaluation": "restore the artifact store from a backup, or evaluate again",
     "output": "submit the job again",
+    "explanation": "submit the job again",
     "checkpoint": "nothing: the job begins from an older one, or from the start",
     "checkpoint-before": "nothing: the newer one is used",
 }

@@ -19,7 +19,7 @@ from headrace.db import MAX_INTEGER, new_id
 from headrace.errors import Conflict, Invalid, NotFound
 from headrace.jobs.tables import Job
 from headrace.paging import Page, newest_first
-from headrace.registry.tables import AliasMove, Model, ModelAlias, ModelVersion
+from headrace.registry.tables import AliasMove, Model, ModelAlias, ModelExplanation, ModelVersion
 from headrace.schedules.tables import Schedule
 from headrace.specs.base import NAME_PATTERN, Ref
 from headrace.specs.jobs import TrainSpec
@@ -91,6 +91,25 @@ def record_reproduction(
     """Keep with ``version`` what ``job`` found when it trained it again; the last verdict counts."""
     version.reproduced = {**verdict, "job": job.id, "at": now.isoformat()}
     session.flush()
+
+
+def add_explanation(session: Session, version: ModelVersion, *, job: Job, now: datetime) -> None:
+    """Let the explanation that ``job`` has made be found from ``version``."""
+    spec = job.spec
+    session.add(
+        ModelExplanation(
+            job=job.id, version=version.id, method=spec["method"], dataset=spec["dataset"], created_at=now
+        )
+    )
+    session.flush()
+
+
+def explanations(
+    session: Session, version: ModelVersion, *, limit: int, cursor: str | None = None
+) -> Page[ModelExplanation]:
+    """Return one page of the explanations of ``version``."""
+    query = select(ModelExplanation).where(ModelExplanation.version == version.id)
+    return newest_first(session, query, ModelExplanation.job, limit=limit, cursor=cursor)
 
 
 def models(session: Session, project: str, *, limit: int, cursor: str | None = None) -> Page[Model]:

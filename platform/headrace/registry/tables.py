@@ -58,6 +58,19 @@ class ModelVersion(Base):
     reproduced: Mapped[dict[str, Any] | None]
 
 
+class ModelExplanation(Base):
+    """What an explain job has found of a version; the explanation itself is an artifact of the job."""
+
+    __tablename__ = "model_explanations"
+    __table_args__ = (Index("ix_model_explanations_version", "version", "job"),)
+
+    job: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    version: Mapped[str] = mapped_column(ForeignKey("model_versions.id", ondelete="CASCADE"))
+    method: Mapped[str]
+    dataset: Mapped[str]
+    created_at: Mapped[datetime]
+
+
 class ModelAlias(Base):
     """A name that points at one version of a model."""
 

@@ -44,6 +44,7 @@ class Algorithm(BaseModel):
     ``code`` is ``"module:Class"``, a `headrace_workers.engine.algorithms.base.Learner`.
     ``bases``: the algorithms of which a version can be started from; with ``needs_base`` one must be.
     ``runtime`` says which fork server its jobs need.
+    ``gradients``: whether a version is a Keras network, whose gradients tell what a prediction rests on.
     ``source`` is the paper or page that defines it.
 
     What the conformance suite, `headrace_workers.testing`, holds it to: ``random``, whether the seed changes
@@ -63,6 +64,7 @@ class Algorithm(BaseModel):
     code: str
     runtime: Literal["tensorflow", "plain"] = "tensorflow"
     single_feature: bool = False
+    gradients: bool = False
     bases: tuple[str, ...] = ()
     needs_base: bool = False
     random: bool = True

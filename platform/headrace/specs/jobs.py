@@ -106,6 +106,43 @@ class PredictSpec(Spec):
     max_bad: Annotated[float, Field(ge=0, le=1)] = 0.01
 
 
+Explained = Annotated[list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(max_length=20_000)]
+Method = Literal["permutation", "integrated_gradients"]
+
+
+class ExplainSpec(Spec):
+    """Say what the predictions of a version rest on.
+
+    ``method``: ``permutation`` (how much worse the metrics get when a feature's values are shuffled between
+    rows; any model) or ``integrated_gradients`` (what each pixel, word or column adds to a prediction;
+    networks only). ``part``: ``test`` for the rows that the version was not trained on, which needs the
+    dataset version that it learned from; None is ``test`` there and ``all`` elsewhere. ``rows``: so many at
+    most, drawn by ``seed``.
+
+    Permutation: ``features`` are those that are shuffled, None all; each ``repeats`` times. Integrated
+    gradients: ``label`` is the class whose probability is explained, None that which is predicted of each
+    row; ``steps`` of the path at least; ``examples`` rows are shown one by one.
+
+    ``partial_dependence``: the features whose mean prediction over their values is told; None for the three
+    of most weight. ``grid``: values of each; ``ice``: rows that get a curve of their own.
+    """
+
+    model: RefText
+    dataset: RefText
+    method: Method
+    part: Literal["test", "all"] | None = None
+    rows: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    features: Explained | None = None
+    repeats: Annotated[int, Field(ge=2, le=100)] = 10
+    label: bool | int | Annotated[str, Field(max_length=1000)] | None = None
+    steps: Annotated[int, Field(ge=8, le=1000)] = 50
+    examples: Annotated[int, Field(ge=0, le=50)] = 12
+    partial_dependence: Annotated[Explained, Field(max_length=20)] | None = None
+    grid: Annotated[int, Field(ge=2, le=200)] = 20
+    ice: Annotated[int, Field(ge=0, le=100)] = 0
+
+
 class ReproduceSpec(Spec):
     """Train a version again from its lineage alone, and compare what comes out with it."""
 
@@ -125,7 +162,7 @@ class IngestSpec(Spec):
 class JobRequest(Spec):
     """The body of a submission. ``spec`` is checked by its kind."""
 
-    kind: Literal["train", "evaluate", "predict", "reproduce"]
+    kind: Literal["train", "evaluate", "predict", "explain", "reproduce"]
     spec: Annotated[
         dict[str, Any],
         Field(

@@ -15,6 +15,7 @@ from headrace.specs.task import Done
 
 EVALUATED = {"metrics": {"accuracy": 0.8}}
 PREDICTED = {"rows": 100}
+EXPLAINED = {"rows": 100, "strongest": []}
 REPRODUCED = {name: [] for name in kinds.kind("reproduce").RESULT}
 
 
@@ -140,6 +141,7 @@ def test_what_only_the_result_tells_ends_the_job_with_the_reason(
         ("train", LEARNED, ("package", "evaluation")),
         ("evaluate", EVALUATED, ("evaluation",)),
         ("predict", PREDICTED, ("output",)),
+        ("explain", EXPLAINED, ("explanation",)),
         ("reproduce", REPRODUCED, ()),
         ("ingest", {"rows": 1, "columns": COLUMNS}, ("data", "profile")),
     ],
@@ -155,6 +157,7 @@ def test_a_result_has_the_entries_that_its_kind_says(
         assert lease is not None
         domain.commit(lease)
         spec = {"model": "iris"} if kind == "reproduce" else {"model": "iris", "dataset": "iris"}
+        spec |= {"method": "permutation"} if kind == "explain" else {}
         domain.submit(kind=kind, spec=spec)
         lease = domain.claim()
     assert lease is not None

@@ -73,7 +73,7 @@ PREDICTS = st.fixed_dictionaries(
 )
 EVALUATES = st.fixed_dictionaries({"model": NAMES, "dataset": NAMES})
 REQUESTS = st.fixed_dictionaries(
-    {"kind": st.sampled_from(["train", "evaluate", "predict", "reproduce"]), "spec": st.just({})},
+    {"kind": st.sampled_from(["train", "evaluate", "predict", "explain", "reproduce"]), "spec": st.just({})},
     optional={
         "name": st.text(max_size=200),
         "priority": st.integers(0, 9),

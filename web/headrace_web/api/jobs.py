@@ -20,8 +20,9 @@ from headrace.jobs.tables import JobEvent as EventRow
 from headrace.specs.base import Spec
 from headrace.specs.jobs import JobRequest
 from headrace_web import downloads, live
-from headrace_web.api import evaluations
+from headrace_web.api import evaluations, explanations
 from headrace_web.api.evaluations import Evaluation
+from headrace_web.api.explanations import Explanation
 from headrace_web.calls import Answer, Call, Parts
 from headrace_web.idempotency import once
 from headrace_web.pagination import Page, PageQuery, Query
@@ -344,6 +345,15 @@ def evaluation(call: Call, job: str) -> Response:
         row = service.job(session, call.project, job)
         stored = artifacts.artifact(session, row.id, "evaluation")
     return evaluations.send(call, stored)
+
+
+@routes.route("GET", "/<id:job>/explanation", role="viewer", returns=Explanation)
+def explanation(call: Call, job: str) -> Response:
+    """Show what an explain job has found: what the predictions of a version rest on."""
+    with call.parts.database.read() as session:
+        row = service.job(session, call.project, job)
+        stored = artifacts.artifact(session, row.id, "explanation")
+    return explanations.send(call, stored)
 
 
 def _log(parts: Parts, project: str, job: str, attempt: int | None) -> Iterator[str]:

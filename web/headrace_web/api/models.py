@@ -12,6 +12,7 @@ from headrace.artifacts import service as artifacts
 from headrace.errors import Invalid, NotFound
 from headrace.registry import service as registry
 from headrace.registry.tables import Model as ModelRow
+from headrace.registry.tables import ModelExplanation as ExplanationRow
 from headrace.registry.tables import ModelVersion as VersionRow
 from headrace.specs.base import Spec
 from headrace_web import downloads, preconditions
@@ -76,6 +77,15 @@ class ModelVersion(BaseModel):
     size_bytes: int
     aliases: list[str]
     reproduced: Reproduction | None
+
+
+class VersionExplanation(BaseModel):
+    """An explain job that explains a version; `/jobs/{job}/explanation` is what it has found."""
+
+    job: str
+    method: str
+    dataset: str
+    created_at: Time
 
 
 class Compared(BaseModel):
@@ -208,6 +218,21 @@ def evaluation(call: Call, name: str, version: int) -> Response:
 
 @routes.route(
     "GET",
+    "/<name:name>/versions/<version:version>/explanations",
+    role="viewer",
+    query=PageQuery,
+    returns=Page[VersionExplanation],
+)
+def explanations(call: Call, name: str, version: int, query: PageQuery) -> Page[VersionExplanation]:
+    """List what explain jobs have found of a version, newest first."""
+    with call.parts.database.read() as session:
+        row = registry.version(session, call.project, name, version)
+        found = registry.explanations(session, row, limit=query.limit, cursor=query.position())
+        return query.page(found, _explanation)
+
+
+@routes.route(
+    "GET",
     "/<name:name>/versions/<version:version>/archive",
     role="viewer",
     produces="application/zip",
@@ -290,6 +315,10 @@ def delete_version(call: Call, name: str, version: int) -> Answer:
     with call.parts.database.transaction() as session:
         registry.delete_version(session, call.project, name, version, now=call.now)
     return Answer(body=None)
+
+
+def _explanation(row: ExplanationRow) -> VersionExplanation:
+    return VersionExplanation(job=row.job, method=row.method, dataset=row.dataset, created_at=row.created_at)
 
 
 def _alias(name: str, alias: str, version: int) -> Answer:

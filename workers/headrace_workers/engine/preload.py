@@ -25,6 +25,7 @@ LIGHT = (
 SCIENCE = (
     "sklearn.calibration",
     "sklearn.ensemble",
+    "sklearn.inspection",
     "sklearn.linear_model",
     "sklearn.metrics",
     "sklearn.naive_bayes",

@@ -71,13 +71,14 @@ class Kind(Protocol):
 
 def kind(name: str) -> Kind:
     """Return the kind called ``name``. Raises KeyError."""
-    from headrace.jobs.kinds import evaluate, ingest, predict, reproduce, train
+    from headrace.jobs.kinds import evaluate, explain, ingest, predict, reproduce, train
 
     kinds: dict[str, Any] = {
         "ingest": ingest,
         "train": train,
         "evaluate": evaluate,
         "predict": predict,
+        "explain": explain,
         "reproduce": reproduce,
     }
     found: Kind = kinds[name]

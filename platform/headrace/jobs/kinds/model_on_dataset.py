@@ -13,8 +13,9 @@ from headrace.registry import service as registry
 from headrace.registry.tables import ModelVersion
 from headrace.specs.algorithms import algorithm
 from headrace.specs.base import Column, ColumnType
-from headrace.specs.jobs import EvaluateSpec, PredictSpec
+from headrace.specs.jobs import EvaluateSpec, ExplainSpec, PredictSpec
 
+ModelOnDataset = EvaluateSpec | PredictSpec | ExplainSpec
 _NUMBERS: tuple[ColumnType, ...] = ("number", "integer")
 _STRINGS: tuple[ColumnType, ...] = ("category", "text")
 _SAME: dict[ColumnType, tuple[ColumnType, ...]] = {
@@ -25,7 +26,7 @@ _SAME: dict[ColumnType, tuple[ColumnType, ...]] = {
 
 
 def resolve_model_on_dataset(
-    session: Session, project: str, spec: EvaluateSpec | PredictSpec, *, with_target: bool
+    session: Session, project: str, spec: ModelOnDataset, *, with_target: bool
 ) -> Resolved:
     """Pin both refs; raise `Invalid` unless the dataset has the columns that the model needs."""
     model_ref, model = registry.resolve(session, project, spec.model, "spec", "model")
@@ -48,7 +49,7 @@ def resolve_model_on_dataset(
     return Resolved(spec=pinned, model=model_ref.name, dataset=dataset_ref.name)
 
 
-def prepare_model_on_dataset(session: Session, job: Job, spec: EvaluateSpec | PredictSpec) -> Preparation:
+def prepare_model_on_dataset(session: Session, job: Job, spec: ModelOnDataset) -> Preparation:
     """Give the job process the package and the table."""
     _, model = registry.resolve(session, job.project, spec.model, "spec", "model")
     _, dataset = datasets.resolve(session, job.project, spec.dataset, "spec", "dataset")

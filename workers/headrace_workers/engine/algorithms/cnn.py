@@ -105,6 +105,7 @@ ALGORITHM = Algorithm(
     params=CnnParams,
     streams=True,
     code="headrace_workers.engine.algorithms.cnn:Cnn",
+    gradients=True,
     single_feature=True,
     bases=("cnn",),
 )

@@ -91,6 +91,7 @@ ALGORITHM = Algorithm(
     features=("image",),
     params=ImageTransferParams,
     code="headrace_workers.engine.algorithms.image_transfer:ImageTransfer",
+    gradients=True,
     single_feature=True,
     streams=True,
     bases=("cnn", "image_transfer"),

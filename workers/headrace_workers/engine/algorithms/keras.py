@@ -198,6 +198,7 @@ ALGORITHM = Algorithm(
     features=(*TABLE, "image", "text"),
     params=KerasParams,
     code="headrace_workers.engine.algorithms.keras:Keras",
+    gradients=True,
     streams=True,
     trial={"architecture": TRIAL, "epochs": 20, "learning_rate": 0.01},
 )

@@ -37,5 +37,6 @@ ALGORITHM = Algorithm(
     params=LinearRegressionParams,
     streams=True,
     code="headrace_workers.engine.algorithms.linear_regression:LinearRegression",
+    gradients=True,
     bases=("linear_regression",),
 )

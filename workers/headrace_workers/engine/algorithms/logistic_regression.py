@@ -37,5 +37,6 @@ ALGORITHM = Algorithm(
     params=LogisticRegressionParams,
     streams=True,
     code="headrace_workers.engine.algorithms.logistic_regression:LogisticRegression",
+    gradients=True,
     bases=("logistic_regression",),
 )

@@ -53,6 +53,7 @@ ALGORITHM = Algorithm(
     features=("text",),
     params=LstmParams,
     code="headrace_workers.engine.algorithms.lstm:Lstm",
+    gradients=True,
     single_feature=True,
     streams=True,
     trial={"embedding": 16, "units": 16, "epochs": 12, "learning_rate": 0.02},

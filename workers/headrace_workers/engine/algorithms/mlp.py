@@ -54,5 +54,6 @@ ALGORITHM = Algorithm(
     params=MlpParams,
     streams=True,
     code="headrace_workers.engine.algorithms.mlp:Mlp",
+    gradients=True,
     bases=("mlp",),
 )

@@ -52,6 +52,7 @@ ALGORITHM = Algorithm(
     features=("text",),
     params=TextCnnParams,
     code="headrace_workers.engine.algorithms.text_cnn:TextCnn",
+    gradients=True,
     single_feature=True,
     streams=True,
     trial={"embedding": 16, "filters": 16, "epochs": 12, "learning_rate": 0.01},

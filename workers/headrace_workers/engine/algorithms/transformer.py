@@ -75,6 +75,7 @@ ALGORITHM = Algorithm(
     features=("text",),
     params=TransformerParams,
     code="headrace_workers.engine.algorithms.transformer:Transformer",
+    gradients=True,
     single_feature=True,
     streams=True,
     trial={"embedding": 16, "units": 16, "dense": 32, "epochs": 12, "learning_rate": 0.01},
