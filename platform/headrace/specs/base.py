@@ -16,7 +16,9 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 RefText = Annotated[str, StringConstraints(pattern=REF_PATTERN)]
 """``name``, ``name@3`` (a version) or ``name@champion`` (an alias, of models only)."""
 
-ColumnType = Literal["number", "integer", "boolean", "category", "text", "image", "timestamp", "sequence"]
+ColumnType = Literal[
+    "number", "integer", "boolean", "category", "text", "image", "audio", "timestamp", "sequence"
+]
 TaskType = Literal["classification", "regression"]
 
 

@@ -61,7 +61,7 @@ class DatasetVersion(BaseModel):
 
 
 class Rows(BaseModel):
-    """The first rows: long text is cut short, an image is shown by its size and a thumbnail."""
+    """The first rows: long text is cut short, an image or a sound by its size and a thumbnail."""
 
     columns: list[str]
     rows: list[dict[str, Any]]

@@ -2,7 +2,7 @@
 
 An instance is an object with one entry per input column of the version, no more and no less; null says that
 a value is unknown. Values are written as in a JSON file that is uploaded: numbers, booleans, strings, lists
-of numbers for a sequence, ISO 8601 for a timestamp. An image is its file in base64.
+of numbers for a sequence, ISO 8601 for a timestamp. An image or a sound is its file in base64.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.specs.base import ColumnType
+from headrace_workers.engine.data.arrow_types import ARROW_TYPES
 from headrace_workers.engine.data.json_column import JsonColumn
 from headrace_workers.engine.data.string_values import DoesNotFit
 from headrace_workers.engine.data.target import NumberTarget
@@ -96,6 +97,7 @@ _WANTED: dict[ColumnType, str] = {
     "category": "a string",
     "text": "a string",
     "image": "the bytes of an image file in base64",
+    "audio": "the bytes of a WAV file in base64",
     "timestamp": "a time in ISO 8601, such as 2027-01-31T12:00:00Z",
     "sequence": "a list of numbers",
 }
@@ -113,12 +115,12 @@ def _typed(name: str, kind: ColumnType, values: list[Any]) -> Any:
     for i, value in enumerate(values):
         if value is not None and type(value) not in wanted:
             raise DoesNotFit(i, f"should be {_WANTED[kind]}")
-    if kind == "image":
-        return pa.array([_image(i, value) for i, value in enumerate(values)], pa.binary())
+    if kind in ("image", "audio"):
+        return pa.array([_file(i, value) for i, value in enumerate(values)], ARROW_TYPES[kind])
     return JsonColumn(name, kind).convert(values)
 
 
-def _image(index: int, value: str | None) -> bytes | None:
+def _file(index: int, value: str | None) -> bytes | None:
     try:
         return None if value is None else base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):

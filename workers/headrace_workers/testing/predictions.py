@@ -52,6 +52,7 @@ def _strange(trial: Trial) -> pa.Table:
         "category": "never seen",
         "text": "never seen",
         "image": None,
+        "audio": None,
         "timestamp": 0,
         "sequence": [],
     }
@@ -76,7 +77,7 @@ def _neighbours(package: Package, probe: pa.Table, together: pa.Table) -> Proble
 
 
 def _values(trial: Trial, predicted: pa.Table) -> Problems:
-    known = PROBED if "image" in trial.types.values() else len(predicted)
+    known = PROBED if {"image", "audio"} & set(trial.types.values()) else len(predicted)
     labels = predicted[PREDICTION].slice(0, known)
     if labels.null_count:
         yield f"has no prediction for {labels.null_count} of {known} rows"

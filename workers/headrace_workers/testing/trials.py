@@ -8,12 +8,14 @@ to the right the point is. Everything is drawn from one fixed seed.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -26,6 +28,8 @@ PART = "part"
 CLASSES = ("a", "b", "c")
 WORDS = ("the", "of", "and", "to", "in", "is", "was", "it", "for", "on")
 SIDE = 12
+RATE = 8000
+"""Samples a second."""
 START = np.datetime64("2024-01-01T00:00:00", "us")
 DAY_US = 86_400_000_000
 RARE_ROWS = 40
@@ -40,6 +44,7 @@ ARROW: dict[ColumnType, pa.DataType] = {
     "text": pa.string(),
     "timestamp": pa.timestamp("us", "UTC"),
     "image": pa.binary(),
+    "audio": pa.large_binary(),
     "sequence": pa.list_(pa.float64()),
 }
 
@@ -165,7 +170,7 @@ def _shown(
         for name, values in shown.items():
             # Nothing can be learned of the other columns: a value is missing here and there, and a level
             # appears that training may not have seen.
-            holes = rng.random(len(angles)) < (0.02 if kind != "image" else 0.0)
+            holes = rng.random(len(angles)) < (0.02 if kind not in ("image", "audio") else 0.0)
             columns[name] = (
                 kind,
                 [None if hole else value for hole, value in zip(holes, values, strict=True)],
@@ -228,6 +233,19 @@ def _images(angles: Angles, rng: np.random.Generator) -> dict[str, list[Any]]:
     return {"image": images}
 
 
+def _sounds(angles: Angles, rng: np.random.Generator) -> dict[str, list[Any]]:
+    """Two tones at once, a low one and a high one, whose pitches are the place."""
+    seconds = np.arange(int(0.16 * RATE)) / RATE
+    sounds = []
+    for angle in angles:
+        low, high = 400 + 200 * math.cos(angle), 1800 + 600 * math.sin(angle)
+        tones = np.sin(2 * np.pi * low * seconds) + np.sin(2 * np.pi * high * seconds)
+        file = io.BytesIO()
+        soundfile.write(file, 0.2 * tones + rng.normal(0, 0.01, len(tones)), RATE, format="WAV")
+        sounds.append(file.getvalue())
+    return {"audio": sounds}
+
+
 def _sequences(angles: Angles, rng: np.random.Generator) -> dict[str, list[Any]]:
     points = np.stack([np.cos(angles), np.sin(angles)] * 4, axis=1)
     return {"series": (points + rng.normal(0, 0.05, points.shape)).tolist()}
@@ -241,5 +259,6 @@ _SHOWN: dict[ColumnType, Callable[[Angles, np.random.Generator], dict[str, list[
     "text": _texts,
     "timestamp": _timestamps,
     "image": _images,
+    "audio": _sounds,
     "sequence": _sequences,
 }

@@ -1,4 +1,4 @@
-"""A convolutional network for images."""
+"""A convolutional network for images and sounds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CnnParams(NetworkParams):
             min_length=2,
             max_length=2,
             description="Height and width that images are resized to; null: the median of training images, "
-            "the longer side 128 at most.",
+            "the longer side 128 at most. Of sounds: mel bands and frames; null: 64 and what it takes.",
         ),
     ] = None
     channels: Annotated[
@@ -98,10 +98,10 @@ def _side_left(side: int, params: CnnParams) -> int:
 ALGORITHM = Algorithm(
     name="cnn",
     title="Convolutional network",
-    summary="Images of any size, in one column, to classes.",
+    summary="Images of any size, or sounds as log-mel spectrograms, in one column, to classes or a number.",
     source="LeCun et al. 1998, Gradient-based learning applied to document recognition",
     tasks=("classification", "regression"),
-    features=("image",),
+    features=("image", "audio"),
     params=CnnParams,
     streams=True,
     code="headrace_workers.engine.algorithms.cnn:Cnn",

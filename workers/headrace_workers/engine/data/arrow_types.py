@@ -17,9 +17,11 @@ ARROW_TYPES: Final[dict[ColumnType, pa.DataType]] = {
     "text": pa.string(),
     "timestamp": pa.timestamp("us", tz="UTC"),
     "image": pa.binary(),
+    "audio": pa.large_binary(),
     "sequence": pa.list_(pa.float64()),
 }
-"""``category`` and ``text`` differ only in the list of columns. ``image`` is its file's bytes."""
+"""``category`` and ``text`` differ only in the list of columns. ``image`` and ``audio`` are their
+files' bytes, of two types so that a file of columns tells them apart."""
 
 FIRST_TIME: Final = -62_135_596_800_000_000
 """The beginning of the year 1, in microseconds from 1970."""

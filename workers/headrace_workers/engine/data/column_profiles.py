@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from headrace_workers.engine.data.audio_profile import AudioProfile
 from headrace_workers.engine.data.histogram import Histogram
 from headrace_workers.engine.data.sample_rows import rfc3339
 
@@ -274,6 +275,7 @@ class SequenceProfile:
 _PROFILES: Final[dict[str, Callable[[int, pa.DataType], ColumnProfile]]] = {
     "string": lambda budget, _: StringProfile(budget),
     "binary": lambda budget, _: ImageProfile(budget),
+    "large_binary": lambda budget, _: AudioProfile(budget),
     "bool": lambda budget, _: BooleanProfile(),
 }
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace.errors import BadData, BadSpec
 from headrace.specs.base import ColumnType
 from headrace_workers.engine.algorithms.base import Arrays, Encoding, TensorSpec
+from headrace_workers.engine.data.audio import AudioEncoder, AudioFitting
 from headrace_workers.engine.data.encoders import (
     CategoryEncoder,
     CategoryFitting,
@@ -27,12 +28,13 @@ from headrace_workers.engine.data.reader import BATCH_ROWS
 from headrace_workers.engine.data.text import TextEncoder, TextFitting
 
 TABLE, IMAGE, TEXT = "table", "image", "text"
-"""The inputs that columns become: all numbers of a row in one vector, an image, and a text's tokens."""
+"""The inputs that columns become: all numbers of a row in one vector, an image (that of a sound is
+its spectrogram), and a text's tokens."""
 
 BATCH_BYTES = 32 * 1024**2
 
 AnyEncoder = Annotated[
-    NumberEncoder | CategoryEncoder | TimestampEncoder | ImageEncoder | TextEncoder,
+    NumberEncoder | CategoryEncoder | TimestampEncoder | ImageEncoder | AudioEncoder | TextEncoder,
     Field(discriminator="kind"),
 ]
 
@@ -64,7 +66,7 @@ class Preprocessing(BaseModel):
         width = 0
         levels: list[int] = []
         for encoder in self.encoders:
-            if isinstance(encoder, ImageEncoder):
+            if isinstance(encoder, ImageEncoder | AudioEncoder):
                 specs[IMAGE] = TensorSpec(encoder.shape, "uint8")
             elif isinstance(encoder, TextEncoder):
                 specs[TEXT] = TensorSpec(encoder.shape, "int32")
@@ -108,7 +110,7 @@ class Preprocessing(BaseModel):
         start = 0
         for encoder in self.encoders:
             values = _whole(batch.column(encoder.column))
-            if isinstance(encoder, ImageEncoder):
+            if isinstance(encoder, ImageEncoder | AudioEncoder):
                 inputs[IMAGE], problems = encoder.encode(values)
             elif isinstance(encoder, TextEncoder):
                 inputs[TEXT] = encoder.encode(values)
@@ -146,6 +148,8 @@ def _fitting(name: str, type: ColumnType, encoding: Encoding) -> Any:
         return TimestampFitting(name, type, nan=encoding.missing == "nan")
     if type == "image":
         return ImageFitting(name, encoding.image_size, encoding.channels)
+    if type == "audio":
+        return AudioFitting(name, encoding.image_size)
     if type == "text" and encoding.text is not None:
         return TextFitting(name, encoding.text)
     raise BadSpec(f"features: column {name!r} is {type}, which this algorithm does not take.")
@@ -159,7 +163,8 @@ def _fits(found: pa.DataType, wanted: ColumnType) -> bool:
     tests: dict[str, Callable[[pa.DataType], bool]] = {
         "boolean": pa.types.is_boolean,
         "timestamp": pa.types.is_timestamp,
-        "image": lambda t: pa.types.is_binary(t) or pa.types.is_large_binary(t),
+        "image": pa.types.is_binary,
+        "audio": pa.types.is_large_binary,
         "category": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or _is_plain(t),
         "text": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
     }

@@ -12,8 +12,8 @@ from headrace.errors import BadData, BadSpec
 from headrace.specs.base import Column, ColumnType
 
 BATCH_ROWS = 8192
-IMAGE_BATCH_ROWS = 256
-"""Rows of one batch at most; fewer with images, each of which may take megabytes."""
+MEDIA_BATCH_ROWS = 256
+"""Rows of one batch at most; fewer with images and sounds, each of which may take megabytes."""
 
 READ_BUFFER_BYTES = 1 << 20
 
@@ -48,7 +48,8 @@ class Reader:
         Raises `BadData` when the file cannot be read to its end.
         """
         names = list(dict.fromkeys(names))
-        limit = IMAGE_BATCH_ROWS if "image" in (self.types.get(name) for name in names) else BATCH_ROWS
+        large = any(self.types.get(name) in ("image", "audio") for name in names)
+        limit = MEDIA_BATCH_ROWS if large else BATCH_ROWS
         start = 0
         try:
             for batch in self._file.iter_batches(min(batch_rows, limit), columns=names):

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 from PIL import Image
 
+from headrace_workers.engine.data import audio
 from headrace_workers.engine.data.images import GREY_MODES, in_mode
 
 MAX_ROWS: Final = 200
@@ -27,7 +28,8 @@ class SampleRows:
 
     What is cut ends in ``…``; of a sequence, that is its last item.
 
-    An image is shown as ``{"bytes", "width", "height", "mode", "thumbnail"}``, the last a data URL of a PNG
+    An image is shown as ``{"bytes", "width", "height", "mode", "thumbnail"}``, a sound as ``{"bytes",
+    "seconds", "rate", "channels", "thumbnail"}``, its spectrogram; the last is a data URL of a PNG
     of at most `THUMBNAIL_PIXELS` a side; a timestamp as RFC 3339 in UTC.
     """
 
@@ -75,7 +77,7 @@ def json_cell(value: Any) -> Any:
     if isinstance(value, str):
         return value if len(value) <= MAX_CELL_CHARS else value[:MAX_CELL_CHARS] + "…"
     if isinstance(value, bytes):
-        return _image(value)
+        return _sound(value) if audio.is_wav(value[: audio.MAGIC_BYTES]) else _image(value)
     if isinstance(value, datetime):
         return rfc3339(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -100,10 +102,26 @@ def _image(data: bytes) -> dict[str, Any]:
         # Of 16 bits none can be made smaller; of the others, that takes less memory first.
         thumbnail = in_mode(image, mode) if image.mode.startswith("I") else image
         thumbnail.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-        png = io.BytesIO()
-        in_mode(thumbnail, mode).save(png, "PNG")
-    shown["thumbnail"] = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+        shown["thumbnail"] = _data_url(in_mode(thumbnail, mode))
     return shown
+
+
+def _sound(data: bytes) -> dict[str, Any]:
+    with audio.opened(data) as file:
+        shown: dict[str, Any] = {
+            "bytes": len(data),
+            "seconds": file.frames / file.samplerate,
+            "rate": file.samplerate,
+            "channels": file.channels,
+        }
+    shown["thumbnail"] = _data_url(Image.fromarray(audio.spectrogram(data, THUMBNAIL_PIXELS)))
+    return shown
+
+
+def _data_url(thumbnail: Image.Image) -> str:
+    png = io.BytesIO()
+    thumbnail.save(png, "PNG")
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
 
 
 def _size(cell: Any) -> int:

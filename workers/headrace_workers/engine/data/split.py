@@ -96,11 +96,13 @@ def _by_column(reader: Reader, column: str) -> Parts:
     parts = [np.zeros(0, np.uint8)]
     known = pa.array(NAMES[TRAINING:])
     for start, batch in reader.batches([column]):
-        values = pc.cast(batch.column(0), pa.string()) if reader.types[column] != "image" else None
+        values = (
+            pc.cast(batch.column(0), pa.string()) if reader.types[column] not in ("image", "audio") else None
+        )
         found = None if values is None else pc.index_in(values, known)
         if found is None or found.null_count:
             row = 0 if found is None else found.is_null().index(True).as_py()
-            shown = "image data" if values is None else repr(values[row].as_py())
+            shown = f"{reader.types[column]} data" if values is None else repr(values[row].as_py())
             raise BadSpec(
                 f"split.by: column {column!r} has {shown[:100]} in row {start + row + 1}; "
                 "it should say train, validation or test in every row."

@@ -18,7 +18,7 @@ from headrace.specs.jobs import IngestSpec
 from headrace.specs.task import Done, Task
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data.csv_files import CsvFile
-from headrace_workers.engine.data.image_zip import ImageZip
+from headrace_workers.engine.data.media_zip import MediaZip
 from headrace_workers.engine.data.ndjson_files import NdjsonFile
 from headrace_workers.engine.data.parquet_files import ParquetFile
 from headrace_workers.engine.data.parquet_upload import ParquetUpload
@@ -30,7 +30,7 @@ SOURCES: Final[dict[str, Callable[[Path, Mapping[str, ColumnType]], Source]]] = 
     "text/csv": CsvFile,
     "application/x-ndjson": NdjsonFile,
     "application/vnd.apache.parquet": ParquetUpload,
-    "application/zip": ImageZip,
+    "application/zip": MediaZip,
 }
 DATA, PROFILE, ROWS = "data.parquet", "profile.json", "rows.json"
 

@@ -82,7 +82,7 @@ def _check_keep(spec: PredictSpec, reader: Reader, outputs: list[str]) -> None:
     for name in spec.keep:
         if name in outputs or spec.keep.count(name) > 1:
             raise BadSpec(f"keep: the output would have two columns called {name!r}.")
-        if reader.types[name] == "image" and spec.format != "parquet":
-            raise BadSpec(f"keep: column {name!r} holds images, which only the format parquet can.")
+        if reader.types[name] in ("image", "audio") and spec.format != "parquet":
+            raise BadSpec(f"keep: column {name!r} holds {reader.types[name]} files, which only parquet can.")
         if reader.types[name] == "sequence" and spec.format == "csv":
             raise BadSpec(f"keep: column {name!r} holds sequences, which the format csv cannot.")

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from headrace_workers.engine.data import image_zip
+from headrace_workers.engine.data import media_zip
 
 ZIP = "application/zip"
 
@@ -115,20 +116,20 @@ def test_other_compression(ingest: Any) -> None:
 
 
 def test_no_images(ingest: Any) -> None:
-    assert "holds no images" in ingest(archive(("a/", b""), (".x", b"")), ZIP).message
+    assert "holds no files" in ingest(archive(("a/", b""), (".x", b"")), ZIP).message
     assert "cannot be read as a zip archive" in ingest(b"no zip", ZIP).message
     assert "cannot be read as a zip archive" in ingest(b"", ZIP).message
 
 
 def test_caps(ingest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     good = archive(("a/1.png", image()), ("a/2.png", image()))
-    monkeypatch.setattr(image_zip, "MAX_MEMBERS", 1)
+    monkeypatch.setattr(media_zip, "MAX_MEMBERS", 1)
     assert "has 2 members" in ingest(good, ZIP).message
     monkeypatch.undo()
-    monkeypatch.setattr(image_zip, "MAX_TOTAL_BYTES", len(image()))
+    monkeypatch.setattr(media_zip, "MAX_TOTAL_BYTES", len(image()))
     assert "'a/2.png' exceeds it" in ingest(good, ZIP).message
     monkeypatch.undo()
-    monkeypatch.setattr(image_zip, "MAX_DIRECTORY_BYTES", 100)
+    monkeypatch.setattr(media_zip, "MAX_DIRECTORY_BYTES", 100)
     assert "list of members is larger" in ingest(good, ZIP).message
 
 
@@ -188,3 +189,45 @@ def test_thousands_of_small_images_take_seconds(ingest: Any) -> None:
     start = time.process_time()
     assert ingest(content, ZIP).table.num_rows == 2000
     assert time.process_time() - start < 3
+
+
+def sound(hertz: float = 440, seconds: float = 0.25, rate: int = 8000) -> bytes:
+    data = io.BytesIO()
+    samples = 0.3 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+    soundfile.write(data, samples, rate, format="WAV")
+    return data.getvalue()
+
+
+def test_sounds_and_labels_in_order(ingest: Any) -> None:
+    sounds = {"low/1.wav": sound(200), "high/1.wav": sound(800, 0.5), "high/2.WAV": sound(900, rate=16_000)}
+    found = ingest(archive(*sounds.items(), ("low/", b"")), ZIP)
+    assert found.columns == {"audio": "audio", "label": "category"}
+    order = ["high/1.wav", "high/2.WAV", "low/1.wav"]
+    assert found.table.to_pydict() == {"audio": [sounds[n] for n in order], "label": ["high", "high", "low"]}
+    profile = found.profile["columns"]["audio"]
+    assert profile["seconds"] == {"min": 0.25, "max": 0.5, "mean": pytest.approx(1 / 3)}
+    assert profile["rates"] == {"8000": 2, "16000": 1}
+    assert profile["channels"] == {"1": 3}
+    shown = found.rows["rows"][0]["audio"]
+    assert (shown["seconds"], shown["rate"], shown["channels"]) == (0.5, 8000, 1)
+    assert shown["thumbnail"].startswith("data:image/png;base64,")
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ((("a/1.wav", sound()), ("a/2.png", image())), "'a/2.png' cannot be used: this is no WAV file"),
+        ((("a/1.png", image()), ("a/2.wav", sound())), "'a/2.wav' is neither PNG nor JPEG"),
+        ((("a/1.wav", sound()[:20]),), "'a/1.wav' cannot be used: this is no WAV file"),
+        ((("a/1.wav", sound()), ("a/2.wav", sound()[:44])), "'a/2.wav' cannot be used: it is empty"),
+    ],
+)
+def test_an_archive_holds_one_medium_of_whole_files(
+    ingest: Any, members: tuple[tuple[str, bytes], ...], said: str
+) -> None:
+    assert said in ingest(archive(*members), ZIP).message
+
+
+def test_types_of_an_archive_of_sounds(ingest: Any) -> None:
+    found = ingest(archive(("a/1.wav", sound())), ZIP, image="image")
+    assert "an archive of WAV files has the columns audio (audio) and label" in found.message

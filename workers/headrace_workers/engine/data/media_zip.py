@@ -1,8 +1,9 @@
-"""Zip files of images in one folder per label, as Arrow batches; nothing is ever unpacked to disk.
+"""Zip files of images or sounds in one folder per label, as Arrow batches; nothing is unpacked to disk.
 
 A member is ``label/file`` or, where one folder encloses everything, ``folder/label/file``. Rows come in the
-order of paths, by code point. The archive's own figures are never trusted: what bounds memory and time is
-counted while reading. Dotfiles and ``__MACOSX`` are passed over, but their names must be safe too.
+order of paths, by code point. All are of one medium, that of the first. The archive's own figures are never
+trusted: what bounds memory and time is counted while reading. Dotfiles and ``__MACOSX`` are passed over, but
+their names must be safe too.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-from PIL import Image, UnidentifiedImageError
 
 from headrace.errors import BadData
 from headrace.specs.base import ColumnType
+from headrace_workers.engine.data import audio, media
 from headrace_workers.engine.data.arrow_types import ARROW_TYPES
 
 MAX_MEMBERS: Final = 200_000
@@ -31,14 +32,12 @@ MAX_DIRECTORY_BYTES: Final = 24 << 20
 MAX_MEMBER_BYTES: Final = 32 << 20
 MAX_TOTAL_BYTES: Final = 16 << 30
 MAX_RATIO: Final = 100
-"""Of the bytes of all images to those of the archive. Images hardly shrink."""
-MAX_PIXELS: Final = 40_000_000
+"""Of the bytes of all files to those of the archive. Media hardly shrink."""
 MAX_NAME: Final = 1000
-FORMATS: Final = ("PNG", "JPEG")
 BATCH_ROWS: Final = 8192
 BATCH_BYTES: Final = 16 << 20
-SCHEMA: Final = pa.schema([("image", ARROW_TYPES["image"]), ("label", ARROW_TYPES["category"])])
-COLUMN_TYPES: Final[dict[str, tuple[ColumnType, ...]]] = {"image": ("image",), "label": ("category", "text")}
+LABEL: Final = "label"
+LABEL_TYPES: Final[tuple[ColumnType, ...]] = ("category", "text")
 _READ_BYTES: Final = 1 << 20
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
 _BROKEN: Final = (
@@ -55,8 +54,8 @@ _BROKEN: Final = (
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-class ImageZip:
-    """An archive of images, checked by its list of members.
+class MediaZip:
+    """An archive of images or sounds, checked by its list of members.
 
     ``types`` are those of its two columns; ``fraction`` is how much of it has been read, by members.
     """
@@ -66,39 +65,46 @@ class ImageZip:
 
         Raises `BadData` that names the first one that breaks a rule, or what ``types`` asks for in vain.
         """
-        for name, type_ in types.items():
-            if type_ not in COLUMN_TYPES.get(name, ()):
-                raise BadData(
-                    "types: an archive of images has the columns image (image) and label (category or text), "
-                    f"not {name[:100]} ({type_})"
-                )
-        self.types: dict[str, ColumnType] = {"image": "image", "label": "category", **types}
         self._path = path
         self._archive_bytes = path.stat().st_size
         self._bytes_read = 0
         with self._opened() as archive:
             self._members = _members(archive)
+            self._medium = media.of(self._read(archive, self._members[0][1], audio.MAGIC_BYTES))
+        column = self._medium.column
+        allowed = {column: (column,), LABEL: LABEL_TYPES}
+        for name, type_ in types.items():
+            if type_ not in allowed.get(name, ()):
+                raise BadData(
+                    f"types: an archive of {self._medium.plural} has the columns {column} ({column}) and "
+                    f"{LABEL} ({' or '.join(LABEL_TYPES)}), not {name[:100]} ({type_})"
+                )
+        self.types: dict[str, ColumnType] = {column: column, LABEL: "category", **types}
         self.fraction = 0.0
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield every image, its bytes as they are, with its label.
+        """Yield every file, its bytes as they are, with its label.
 
-        Raises `BadData` that names the member which is no sound PNG or JPEG, or exceeds a limit.
+        Raises `BadData` that names the member which is broken, of another medium, or exceeds a limit.
         """
-        images: list[bytes] = []
+        medium = self._medium
+        schema = pa.schema([(medium.column, ARROW_TYPES[medium.column]), (LABEL, ARROW_TYPES["category"])])
+        files: list[bytes] = []
         labels: list[str] = []
         held = 0
         with self._opened() as archive:
             for done, (label, info) in enumerate(self._members, start=1):
                 data = self._read(archive, info)
-                _check_image(info.filename, data)
-                images.append(data)
+                medium.check(info.filename, data)
+                files.append(data)
                 labels.append(label)
                 held += len(data)
-                if len(images) == BATCH_ROWS or held >= BATCH_BYTES or done == len(self._members):
+                if len(files) == BATCH_ROWS or held >= BATCH_BYTES or done == len(self._members):
                     self.fraction = done / len(self._members)
-                    yield pa.RecordBatch.from_arrays([pa.array(images), pa.array(labels)], schema=SCHEMA)
-                    images, labels, held = [], [], 0
+                    yield pa.RecordBatch.from_arrays(
+                        [pa.array(files, schema.field(0).type), pa.array(labels)], schema=schema
+                    )
+                    files, labels, held = [], [], 0
 
     @contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
@@ -110,10 +116,13 @@ class ImageZip:
             with archive:
                 yield archive
 
-    def _read(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    def _read(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int | None = None) -> bytes:
+        """Return the member, or its first ``most`` bytes."""
         found = bytearray()
         try:
             with archive.open(info) as member:
+                if most is not None:
+                    return member.read(most)
                 while chunk := member.read(_READ_BYTES):
                     found += chunk
                     self._bytes_read += len(chunk)
@@ -129,7 +138,7 @@ class ImageZip:
             raise BadData(f"the archive holds more than {MAX_TOTAL_BYTES >> 30} GiB; {name!r} exceeds it")
         if self._bytes_read > MAX_RATIO * self._archive_bytes:
             raise BadData(
-                f"the archive unpacks to more than {MAX_RATIO} times its size, at {name!r}; images do not"
+                f"the archive unpacks to more than {MAX_RATIO} times its size, at {name!r}; media do not"
             )
 
 
@@ -151,7 +160,7 @@ class _BoundedFile(io.FileIO):
 
 
 def _members(archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
-    """Return the images in order, each with its label. Raises `BadData`."""
+    """Return the files in order, each with its label. Raises `BadData`."""
     infos = archive.infolist()
     if len(infos) > MAX_MEMBERS:
         raise BadData(f"the archive has {len(infos)} members; at most {MAX_MEMBERS} are read")
@@ -166,7 +175,9 @@ def _members(archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
         if not info.is_dir() and not any(p.startswith(".") or p == "__MACOSX" for p in parts):
             found.append((parts, info))
     if not found:
-        raise BadData("the archive holds no images; it should hold one folder of images per label")
+        raise BadData(
+            "the archive holds no files; it should hold one folder of images or WAV files per label"
+        )
     enclosed = all(len(parts) == 3 for parts, _ in found) and len({parts[0] for parts, _ in found}) == 1
     depth = 3 if enclosed else 2
     for parts, info in found:
@@ -197,21 +208,3 @@ def _check_member(info: zipfile.ZipInfo) -> None:
         raise BadData(f"{shown} is encrypted")
     if info.compress_type not in _METHODS:
         raise BadData(f"{shown} is compressed by a method other than deflate")
-
-
-def _check_image(name: str, data: bytes) -> None:
-    """Raise `BadData` unless ``data`` decodes as a whole as PNG or JPEG within the limit of pixels."""
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            if width * height <= MAX_PIXELS:
-                image.load()
-                return
-    except MemoryError:
-        raise
-    except UnidentifiedImageError:
-        raise BadData(f"{name!r} is neither PNG nor JPEG") from None
-    except Exception as error:
-        # Pillow's decoders raise whatever a broken file leads them to: OSError, SyntaxError, struct.error, …
-        raise BadData(f"{name!r} is a broken image: {error}") from None
-    raise BadData(f"{name!r} has {width} by {height} pixels; at most {MAX_PIXELS:,} are read")
