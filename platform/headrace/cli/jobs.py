@@ -36,7 +36,7 @@ def wait_options(command: F) -> F:
 @click.option("--model", help="Model to train, or to use (name, name@3, name@alias).")
 @click.option("--dataset", help="Dataset (name or name@3).")
 @click.option("--algorithm", help="Algorithm; `headrace algorithms` lists them.")
-@click.option("--target", help="Column to learn.")
+@click.option("--target", help="Column to learn, where the algorithm learns one.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Param of the algorithm.")
 @click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Any field: split.test=0.2")
 @click.option("--name", help="What people call the job.")

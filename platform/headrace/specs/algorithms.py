@@ -36,6 +36,17 @@ class Params(Spec):
         """Return what does not go with the columns ``features``, as `misfits` does."""
         return {}
 
+    def named_columns(self) -> dict[str, str | None]:
+        """Return the fields that name a column of the dataset, each with the column or None.
+
+        Such a column has a part of its own: it must be there once, and is neither target nor feature.
+        """
+        return {}
+
+    def misfit_dataset(self, columns: Sequence[Column], target: str | None) -> dict[str, str]:
+        """Return what does not go with all ``columns`` of the dataset, as `misfits` does."""
+        return {}
+
 
 class Algorithm(BaseModel):
     """The description of one algorithm.
@@ -46,6 +57,8 @@ class Algorithm(BaseModel):
     ``runtime`` says which fork server its jobs need.
     ``gradients``: whether a version is a Keras network, whose gradients tell what a prediction rests on.
     ``source`` is the paper or page that defines it.
+
+    ``needs_features``: whether it learns nothing without features, from target and named columns alone.
 
     What the conformance suite, `headrace_workers.testing`, holds it to: ``random``, whether the seed changes
     what is learned; ``streams``, whether training rows need not fit in memory; ``trial``, the params, where
@@ -65,6 +78,7 @@ class Algorithm(BaseModel):
     runtime: Literal["tensorflow", "plain"] = "tensorflow"
     single_feature: bool = False
     gradients: bool = False
+    needs_features: bool = True
     bases: tuple[str, ...] = ()
     needs_base: bool = False
     random: bool = True
@@ -86,6 +100,28 @@ class Algorithm(BaseModel):
         """Raise `Invalid` for those of the valid ``params`` that do not go with the columns ``features``."""
         _refuse(self.params.model_validate(params).misfit_columns(features), *loc)
 
+    def check_dataset(
+        self, params: dict[str, Any], columns: Sequence[Column], target: str | None, *loc: str | int
+    ) -> set[str]:
+        """Return the columns that the valid ``params`` name.
+
+        Raises `Invalid` for those params that do not go with all ``columns`` of the dataset, under ``loc``.
+        """
+        valid = self.params.model_validate(params)
+        named = {field: name for field, name in valid.named_columns().items() if name is not None}
+        known = [column.name for column in columns]
+        wrong = {}
+        for field, name in named.items():
+            twice = next((other for other in named if other != field and named[other] == name), None)
+            if name not in known:
+                wrong[field] = no_column(name, known)
+            elif name == target:
+                wrong[field] = "is the target: should be another column"
+            elif twice is not None:
+                wrong[field] = f"is the same column as {twice}: should be another"
+        _refuse(wrong or valid.misfit_dataset(columns, target), *loc)
+        return set(named.values())
+
     def narrowed(self, params: dict[str, Any]) -> Algorithm:
         """Return the description for the valid ``params``, which may take fewer columns."""
         return self.model_copy(update=self.params.model_validate(params).narrows())
@@ -93,6 +129,12 @@ class Algorithm(BaseModel):
     def schema_of_params(self) -> dict[str, Any]:
         """Return the JSON Schema of ``params``."""
         return self.params.model_json_schema()
+
+
+def no_column(name: str, columns: Sequence[str]) -> str:
+    """Return that there is no column ``name``, and which there are."""
+    some = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
+    return f"there is no column {name[:100]!r}; the columns are {some}"
 
 
 def _refuse(misfits: dict[str, str], *loc: str | int) -> None:
@@ -111,7 +153,14 @@ def field_errors(error: ValidationError, *loc: str | int) -> list[FieldError]:
 TARGETS: dict[TaskType, tuple[ColumnType, ...]] = {
     "classification": ("category", "boolean", "integer", "text"),
     "regression": ("number", "integer"),
+    "clustering": ("category", "boolean", "integer"),
+    "embedding": (),
+    "anomaly": ("boolean", "integer", "category"),
 }
+"""The types that a column must be of to be the target of a task."""
+
+NEEDS_TARGET: frozenset[TaskType] = frozenset({"classification", "regression"})
+"""The tasks that cannot do without a target; others read it, where there is one, to evaluate by."""
 
 
 @cache

@@ -59,14 +59,17 @@ class Split(Spec):
 
 
 class TrainSpec(Spec):
-    """Train, evaluate and register a new version of a model."""
+    """Train, evaluate and register a new version of a model.
+
+    ``target``: the column to learn; tasks that learn none take it, if at all, to evaluate by.
+    """
 
     model: Name
     dataset: RefText
     algorithm: Annotated[str, Field(min_length=1, max_length=100)]
     params: dict[str, Any] = {}
-    target: Annotated[str, Field(min_length=1, max_length=1000)]
-    features: Annotated[list[str], Field(min_length=1, max_length=20_000)] | None = None
+    target: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    features: Annotated[list[str], Field(max_length=20_000)] | None = None
     split: Split = Split()
     task: TaskType | None = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0

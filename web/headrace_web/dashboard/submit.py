@@ -14,7 +14,7 @@ from headrace.datasets import service as datasets
 from headrace.errors import Invalid
 from headrace.jobs import service
 from headrace.registry import service as registry
-from headrace.specs.algorithms import TARGETS, Algorithm, catalogue, field_errors
+from headrace.specs.algorithms import NEEDS_TARGET, TARGETS, Algorithm, catalogue, field_errors
 from headrace.specs.base import Column
 from headrace.specs.jobs import JobRequest
 from headrace_web.calls import Call
@@ -195,8 +195,8 @@ def _train(session: Session, project: str, given: Mapping[str, str]) -> list[Fie
             loc=("spec", "target"),
             label="target",
             type="choice",
-            required=True,
-            help="The column to learn.",
+            required=algorithm is None or NEEDS_TARGET.issuperset(algorithm.tasks),
+            help=_target_help(algorithm),
             options=_targets(columns, algorithm),
         ),
         Field(
@@ -235,6 +235,12 @@ def _train(session: Session, project: str, given: Mapping[str, str]) -> list[Fie
             help="The same seed learns the same, to the bit.",
         ),
     ]
+
+
+def _target_help(algorithm: Algorithm | None) -> str:
+    if algorithm is None or NEEDS_TARGET.issuperset(algorithm.tasks):
+        return "The column to learn."
+    return "Nothing needs to be learned of a column; one with labels is only evaluated by."
 
 
 def _targets(columns: list[Column], algorithm: Algorithm | None) -> list[tuple[str, str]]:

@@ -12,15 +12,13 @@ import binascii
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from headrace.specs.base import ColumnType
 from headrace_workers.engine.data.arrow_types import ARROW_TYPES
 from headrace_workers.engine.data.json_column import JsonColumn
 from headrace_workers.engine.data.string_values import DoesNotFit
-from headrace_workers.engine.data.target import NumberTarget
-from headrace_workers.engine.predictor import Predictor, label_text
+from headrace_workers.engine.predictor import Predictor
 
 Answer = dict[str, Any]
 MAX_ERRORS = 20
@@ -29,8 +27,11 @@ MAX_ERRORS = 20
 def answer(predictor: Predictor, instances: Sequence[dict[str, Any]]) -> Answer:
     """Return ``{"predictions": […]}``, or ``{"errors": [{"loc", "msg"}, …]}`` when any instance does not fit.
 
-    A prediction is ``{"label", "probabilities"}`` or ``{"value"}``.
+    What a prediction is, its task says: ``{"label", "probabilities"}`` or ``{"value"}``, for example.
     """
+    own = predictor.task.answer(predictor, instances)
+    if own is not None:
+        return own
     columns = [(column["name"], column["type"]) for column in predictor.signature["inputs"]]
     errors = _shape_errors(instances, [name for name, _ in columns])
     if errors:
@@ -46,20 +47,7 @@ def answer(predictor: Predictor, instances: Sequence[dict[str, Any]]) -> Answer:
     if outputs.problems:
         wrong = sorted(outputs.problems.items())[:MAX_ERRORS]
         return {"errors": [_error(reason, row) for row, reason in wrong]}
-    target = predictor.target
-    if isinstance(target, NumberTarget):
-        return {"predictions": [{"value": float(value)} for value in outputs.values]}
-    names = [label_text(label) for label in target.classes]
-    best = np.argmax(outputs.values, axis=1)
-    return {
-        "predictions": [
-            {
-                "label": target.classes[index],
-                "probabilities": dict(zip(names, map(float, row), strict=True)),
-            }
-            for index, row in zip(best, outputs.values, strict=True)
-        ]
-    }
+    return {"predictions": predictor.task.answers(predictor.target, outputs.values)}
 
 
 def _shape_errors(instances: Sequence[dict[str, Any]], names: list[str]) -> list[Answer]:

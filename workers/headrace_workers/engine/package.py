@@ -22,13 +22,13 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from headrace.errors import BadData, BadSpec
 from headrace.specs.algorithms import catalogue
 from headrace.specs.base import ColumnType, TaskType
-from headrace_workers.engine import archive
-from headrace_workers.engine.algorithms.base import Arrays, Learner, Problem
+from headrace_workers.engine import archive, tasks
+from headrace_workers.engine.algorithms.base import Arrays, Learner
 from headrace_workers.engine.data.preprocessing import Preprocessing
 from headrace_workers.engine.data.target import Target
 from headrace_workers.engine.predictor import Predictor
@@ -65,14 +65,17 @@ class Signature(_Data):
 
 
 class Manifest(_Data):
-    """What a package is. ``classes`` is None for a regression; ``rows`` counts them by part."""
+    """What a package is. ``rows`` counts them by part.
+
+    ``target`` is None where the version was trained without one; ``classes`` is None where it has none.
+    """
 
     format: Literal[1] = 1
     algorithm: str
     code: str
     params: dict[str, Any]
     task: TaskType
-    target: str
+    target: str | None
     classes: list[bool] | list[int] | list[str] | None
     signature: Signature
     seed: int
@@ -85,9 +88,12 @@ class Manifest(_Data):
     members: dict[str, Member] = Field(default={}, max_length=50)
 
 
-class _Columns(_Data):
-    preprocessing: Preprocessing
-    target: Target
+class _Task(BaseModel):
+    task: TaskType
+
+
+class _Named(BaseModel):
+    target: _Task
 
 
 class Package:
@@ -107,16 +113,13 @@ class Package:
         """
         with tempfile.TemporaryDirectory(dir=path.parent, prefix="package-") as folder:
             manifest = _unpack(path, Path(folder))
-            columns = _read_json(_Columns, (Path(folder) / PREPROCESSING).read_bytes(), PREPROCESSING)
+            columns, target = _read_fitted((Path(folder) / PREPROCESSING).read_bytes())
             algorithm = catalogue().get(manifest.algorithm)
             if algorithm is None or algorithm.code != manifest.code:
                 raise BadSpec(f"This worker lacks the algorithm {manifest.algorithm[:100]!r} of this model.")
-            target = columns.target
-            problem = Problem(
-                task=target.task,
-                inputs=columns.preprocessing.inputs,
-                outputs=target.outputs,
-                scale=target.scale,
+            problem = tasks.task(target.task).problem(
+                target,
+                columns.inputs,
                 seed=manifest.seed,
                 threads=threads or manifest.threads,
                 deterministic=manifest.deterministic,
@@ -126,7 +129,7 @@ class Package:
             except ValidationError as error:
                 raise BadData(f"The package's params do not fit {algorithm.name}: {error}") from None
             learner = learner_class(algorithm.code).load(Path(folder), params, problem)
-        return cls(manifest, Predictor(columns.preprocessing, learner, target))
+        return cls(manifest, Predictor(columns, learner, target))
 
     def predict(self, table: pa.Table) -> pa.Table:
         """Return the predictions for raw rows; see `Predictor.predict`."""
@@ -138,14 +141,16 @@ def write(path: Path, manifest: Manifest, predictor: Predictor) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="package-") as name:
         folder = Path(name)
         predictor.learner.save(folder)
-        columns = _Columns(preprocessing=predictor.preprocessing, target=predictor.target)
-        (folder / PREPROCESSING).write_bytes(_to_json(columns))
+        fitted = {"preprocessing": predictor.preprocessing, "target": predictor.target}
+        (folder / PREPROCESSING).write_bytes(
+            _to_json({name: part.model_dump(mode="json") for name, part in fitted.items()})
+        )
         files = {file.name: file for file in folder.iterdir()}
         members = {
             file: Member(sha256=_sha256(source), size=source.stat().st_size) for file, source in files.items()
         }
         whole = manifest.model_copy(update={"members": dict(sorted(members.items()))})
-        archive.write(path, {**files, MANIFEST: _to_json(whole)})
+        archive.write(path, {**files, MANIFEST: _to_json(whole.model_dump(mode="json"))})
 
 
 def learner_class(code: str) -> type[Learner]:
@@ -187,8 +192,21 @@ def _unpack(path: Path, folder: Path) -> Manifest:
     return manifest
 
 
-def _to_json(model: BaseModel) -> bytes:
-    return json.dumps(model.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False).encode()
+def _read_fitted(data: bytes) -> tuple[Preprocessing, Target]:
+    """Return preprocessing and target, of the classes that their task says."""
+    task = tasks.task(_read_json(_Named, data, PREPROCESSING).target.task)
+    fitted = create_model(
+        "Fitted",
+        __base__=_Data,
+        preprocessing=(task.preprocessing_class, ...),
+        target=(task.target_class, ...),
+    )
+    found: Any = _read_json(fitted, data, PREPROCESSING)
+    return found.preprocessing, found.target
+
+
+def _to_json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
 def _read_json(model: type[M], data: bytes, name: str) -> M:

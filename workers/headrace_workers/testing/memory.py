@@ -76,7 +76,9 @@ def _many(file: Path, fit: recorder.Fit, size: int) -> Rows:
     inputs = {name: np.concatenate([values] * repeats) for name, values in inputs.items()}
     targets = np.concatenate([targets] * repeats)
     count = size // (fit.training.row_bytes * len(targets)) + 1
-    rows = Rows.allocate(count * len(targets), fit.problem.inputs, targets.dtype.str, file, memory_limit=0)
+    rows = Rows.allocate(
+        count * len(targets), fit.problem.inputs, targets.dtype.str, file, 0, targets.shape[1:]
+    )
     for _ in range(count):
         rows.append(inputs, targets)
     return rows

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 
 from headrace.errors import BadData
 from headrace_workers.engine.package import Package
-from headrace_workers.engine.predictor import PREDICTION, PROBABILITY, Predictor
+from headrace_workers.engine.predictor import Predictor
+from headrace_workers.engine.tasks.base import PREDICTION
+from headrace_workers.engine.tasks.classification import PROBABILITY
 from headrace_workers.testing.trials import ARROW, TARGET, Trial
 
 Problems = Iterator[str]

@@ -35,8 +35,9 @@ def resolve_model_on_dataset(
     needed = {
         column["name"]: _SAME.get(column["type"], (column["type"],)) for column in model.signature["inputs"]
     }
-    if with_target:
-        needed[registry.target(session, model)] = _target_types(model)
+    target = registry.target(session, model) if with_target else None
+    if target is not None:
+        needed[target] = _target_types(model)
     missing = [name for name in needed if name not in there]
     if missing:
         some = ", ".join(repr(name) for name in missing[:20])
@@ -77,7 +78,7 @@ def outputs_of(session: Session, project: str, model: str) -> list[str]:
 
 def _target_types(model: ModelVersion) -> tuple[ColumnType, ...]:
     """Return the types of column that can hold what ``model`` predicts."""
-    if model.task == "regression":
+    if model.task != "classification":
         return _NUMBERS
     learned: ColumnType = model.signature["outputs"][0]["type"]
     return _STRINGS if learned in _STRINGS else (learned,)

@@ -17,7 +17,7 @@ from headrace.errors import FieldError, Invalid
 from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version, slices
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
-from headrace.specs.algorithms import TARGETS, Algorithm, algorithm
+from headrace.specs.algorithms import NEEDS_TARGET, TARGETS, Algorithm, algorithm, no_column
 from headrace.specs.base import Column, ColumnType, TaskType
 from headrace.specs.jobs import TrainSpec
 from headrace.specs.task import Done
@@ -47,8 +47,10 @@ def resolve(session: Session, project: str, spec: TrainSpec) -> Resolved:
     params = chosen.check_params(spec.params, "spec", "params")
     task = _task(spec, chosen, columns)
     chosen.check_fit(params, task, "spec", "params")
-    features = _features(spec, chosen.narrowed(params), columns)
-    typed = [column for column in _columns(version, spec) if column.name in features]
+    every = _columns(version, spec)
+    named = chosen.check_dataset(params, every, spec.target, "spec", "params")
+    features = _features(spec, chosen.narrowed(params), columns, named)
+    typed = [column for column in every if column.name in features]
     chosen.check_columns(params, typed, "spec", "params")
     slices.check(spec.slices, columns)
     resolved = spec.model_copy(
@@ -130,7 +132,7 @@ def _typed(version: DatasetVersion, spec: TrainSpec) -> dict[str, ColumnType]:
     columns = {column["name"]: column["type"] for column in version.columns or []}
     for name in spec.types:
         if name not in columns:
-            raise Invalid.field("spec", "types", name, msg=_no_column(name, columns))
+            raise Invalid.field("spec", "types", name, msg=no_column(name, list(columns)))
         other = LEARNED_AS.get(columns[name], ())
         # The classes of a target keep their type, so that predictions have it.
         if name == spec.target and columns[name] not in ("category", "text"):
@@ -155,12 +157,14 @@ def _columns(version: DatasetVersion, spec: TrainSpec) -> list[Column]:
 
 
 def _task(spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType]) -> TaskType:
-    if spec.target not in columns:
-        raise Invalid.field("spec", "target", msg=_no_column(spec.target, columns))
-    kind = columns[spec.target]
+    if spec.target is not None and spec.target not in columns:
+        raise Invalid.field("spec", "target", msg=no_column(spec.target, list(columns)))
     if spec.task is not None and spec.task not in chosen.tasks:
         takes = " or ".join(chosen.tasks)
         raise Invalid.field("spec", "task", msg=f"{chosen.name} does {takes}, not {spec.task}")
+    if spec.target is None:
+        return _task_without_target(spec, chosen)
+    kind = columns[spec.target]
     fitting = [task for task in chosen.tasks if kind in TARGETS[task]]
     if spec.task is not None and spec.task in fitting:
         return spec.task
@@ -173,13 +177,26 @@ def _task(spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType]) ->
     return natural if natural in fitting else fitting[0]
 
 
-def _features(spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType]) -> list[str]:
-    apart = {spec.target, spec.split.column}
+def _task_without_target(spec: TrainSpec, chosen: Algorithm) -> TaskType:
+    may = chosen.tasks if spec.task is None else (spec.task,)
+    found = next((task for task in may if task not in NEEDS_TARGET), None)
+    if found is None:
+        raise Invalid.field(
+            "spec", "target", msg=f"a {' or '.join(may)} needs one: the name of the column to learn"
+        )
+    return found
+
+
+def _features(
+    spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType], named: set[str]
+) -> list[str]:
+    """Return the features, where the spec names none all columns that ``chosen`` takes and are not apart."""
+    apart = {spec.target, spec.split.column, *named}
     if spec.split.column is not None and spec.split.column not in columns:
-        raise Invalid.field("spec", "split", "by", msg=_no_column(spec.split.column, columns))
+        raise Invalid.field("spec", "split", "by", msg=no_column(spec.split.column, list(columns)))
     if spec.features is None:
         features = [name for name, kind in columns.items() if name not in apart and kind in chosen.features]
-        if not features:
+        if not features and chosen.needs_features:
             takes = ", ".join(chosen.features)
             raise Invalid.field(
                 "spec",
@@ -194,12 +211,17 @@ def _features(spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType]
             )
         return features
     wrong = []
+    if not spec.features and chosen.needs_features:
+        msg = f"{chosen.name} needs one at least; null takes every column that it can"
+        wrong.append(FieldError(loc=("spec", "features"), msg=msg))
     for index, name in enumerate(spec.features):
         problem = None
         if name not in columns:
-            problem = _no_column(name, columns)
+            problem = no_column(name, list(columns))
         elif name == spec.target:
             problem = "is the target"
+        elif name in named:
+            problem = f"{name!r} is named in params"
         elif name in spec.features[:index]:
             problem = f"{name!r} stands here twice"
         elif columns[name] not in chosen.features:
@@ -212,8 +234,3 @@ def _features(spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType]
     if wrong:
         raise Invalid(wrong)
     return spec.features
-
-
-def _no_column(name: str, columns: dict[str, ColumnType]) -> str:
-    some = ", ".join(list(columns)[:20]) + (", …" if len(columns) > 20 else "")
-    return f"there is no column {name[:100]!r}; the columns are {some}"

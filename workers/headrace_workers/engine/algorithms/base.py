@@ -72,14 +72,16 @@ class Encoding:
 class Problem:
     """What is to be learned: ``outputs`` is the number of classes, or 1 for a regression.
 
-    ``scale``: one unit of an encoded regression target, in units of the target. ``threads`` is part of the
-    problem because it changes the bits.
+    ``scale``: one unit of an encoded regression target, in units of the target. ``target_shape``: that of one
+    row's target; (0,) where there is none. Other tasks say of themselves what ``outputs`` means, see
+    ``engine.tasks``. ``threads`` is part of the problem because it changes the bits.
     """
 
     task: TaskType
     inputs: dict[str, TensorSpec]
     outputs: int
     scale: float = 1.0
+    target_shape: tuple[int, ...] = ()
     seed: int = 0
     threads: int = 1
     deterministic: bool = True
@@ -147,7 +149,8 @@ class Learner(ABC):
     def predict(self, inputs: Arrays) -> NDArray[np.floating]:
         """Return probabilities, shape (n, classes), or values as encoded by the target, shape (n,).
 
-        A row's prediction does not depend on the rows beside it.
+        Other tasks than classification and regression say in their class what they take; the rows are always
+        the first axis. A row's prediction does not depend on the rows beside it.
         """
 
     @abstractmethod

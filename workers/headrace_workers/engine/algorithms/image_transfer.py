@@ -59,7 +59,7 @@ class ImageTransfer(Network):
         # The base stays as it is.
         self._backbone = keras.models.clone_model(backbone)
         self._backbone.set_weights(backbone.get_weights())
-        self.use(self._build())
+        self.use(self.assemble())
 
     def build(self, inputs: dict[str, Any]) -> Any:
         """Return what the backbone makes of the images, flat."""
@@ -78,8 +78,9 @@ class ImageTransfer(Network):
         """Return what is asked for."""
         return self.params.augmentation
 
-    def _build(self) -> Any:
-        return super()._build() if self._backbone is not None else None
+    def assemble(self) -> Any:
+        """See `Network.assemble`; there is no model before there is a backbone."""
+        return super().assemble() if self._backbone is not None else None
 
 
 ALGORITHM = Algorithm(

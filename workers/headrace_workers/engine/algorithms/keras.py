@@ -158,7 +158,8 @@ class Keras(Network):
             raise BadSpec(f"architecture: Keras refuses it: {str(error)[:500]}") from None
         return head.closed(architecture, x, self.problem.task)
 
-    def _build(self) -> Any:
+    def assemble(self) -> Any:
+        """Return the network; its output layer is part of what was brought, see `build`."""
         import keras
 
         inputs = {

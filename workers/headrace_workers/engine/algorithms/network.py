@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from headrace_workers.engine.training.objective import Objective
     from headrace_workers.engine.training.rows import Rows
 
 MODEL_FILE = "model.keras"
@@ -37,7 +38,7 @@ class Network(Learner):
         self.params = params
         determinism.configure(problem.threads, deterministic=problem.deterministic)
         determinism.seed(problem.seed)
-        self.use(self._build() if model is None else model)
+        self.use(self.assemble() if model is None else model)
 
     def use(self, model: Any) -> None:
         """Be the network ``model`` from now on, before the fit."""
@@ -48,11 +49,19 @@ class Network(Learner):
         self._forward = Forward(model, self.problem)
         epochs, rate = self.frozen()
         frozen = Frozen(epochs, rate, OUTPUT) if epochs else None
-        self._fit = Fit(model, self.params, self.problem, self._forward, self.augmentation(), frozen)
+        self._fit = Fit(
+            model, self.params, self.problem, self._forward, self.objective, self.augmentation(), frozen
+        )
 
     @abstractmethod
     def build(self, inputs: dict[str, Any]) -> Any:
         """Return the Keras tensor before the output layer, made of the Keras tensors ``inputs``."""
+
+    def objective(self, training: Rows) -> Objective:
+        """Return what training makes small."""
+        from headrace_workers.engine.training.objective import objective
+
+        return objective(self.params, self.problem, training)
 
     def augmentation(self) -> Augmentation | None:
         """Return how the input ``image`` is to be changed at random while training."""
@@ -141,7 +150,8 @@ class Network(Learner):
         ]
         return lambda x: reduce(lambda tensor, part: part(tensor), parts, x)
 
-    def _build(self) -> Any:
+    def assemble(self) -> Any:
+        """Return the Keras model of the problem's inputs: what `build` gives, and the output layer."""
         import keras
 
         inputs = {

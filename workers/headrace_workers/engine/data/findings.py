@@ -50,13 +50,13 @@ MAX_WARNINGS = 100
 
 
 class Findings:
-    """What was found of features and target, from their training rows."""
+    """What was found of features and target, from their training rows; ``target`` None: of features alone."""
 
     def __init__(
-        self, features: Sequence[str], target: str, task: TaskType, types: Mapping[str, ColumnType]
+        self, features: Sequence[str], target: str | None, task: TaskType, types: Mapping[str, ColumnType]
     ) -> None:
         self._target = target
-        self._task = task
+        self._numeric = task != "classification"
         self._types = types
         self._sampled = [name for name in features if types[name] in LOOKED_AT]
         rows = MAX_SAMPLED_CELLS // (len(self._sampled) + 1)
@@ -68,7 +68,7 @@ class Findings:
     @property
     def columns(self) -> list[str]:
         """The columns that `examine` needs. Images are not read: they would cost as much as the training."""
-        return [*self._sampled, self._target]
+        return [*self._sampled, *([] if self._target is None else [self._target])]
 
     def examine(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Look at training rows with `columns`, none of them without target.
@@ -80,8 +80,10 @@ class Findings:
             self._rows += len(batch)
             for name in self._sampled:
                 self._missing[name] += batch.column(name).null_count
-            truth = batch.column(self._target)
-            if self._task == "regression":
+            truth = None if self._target is None else batch.column(self._target)
+            if truth is None:
+                pass
+            elif self._numeric:
                 numbers = to_floats(truth)
                 ends |= {float(np.nanmin(numbers)), float(np.nanmax(numbers))}
                 ends = {min(ends), max(ends)}
@@ -91,7 +93,7 @@ class Findings:
             self._sample.update(
                 pa.record_batch([_short(batch.column(n)) for n in self.columns], self.columns)
             )
-        same = ends if self._task == "regression" else set(self._classes)
+        same = ends if self._numeric else set(self._classes)
         if len(same) == 1:
             raise BadSpec(
                 f"target: every training row has {next(iter(same))!r} in column {self._target!r}; "
@@ -129,7 +131,7 @@ class Findings:
         return found
 
     def _of_target(self) -> Iterator[JSON]:
-        if self._task != "classification" or len(self._classes) > MAX_CLASSES:
+        if self._target is None or self._numeric or len(self._classes) > MAX_CLASSES:
             return
         ordered = sorted(self._classes.items(), key=lambda item: (-item[1], item[0]))
         rare = [(label, count) for label, count in ordered if count < MIN_ROWS_OF_CLASS]
@@ -170,7 +172,8 @@ class Findings:
                 "No value occurs twice, as in an identifier: what is learned by heart from it does not hold "
                 "for new rows. Leave it out: features.",
             )
-        yield from self._giving_away(name, values, rows.column(self._target))
+        if self._target is not None:
+            yield from self._giving_away(name, values, rows.column(self._target))
 
     def _is_identifier(self, name: str, values: pa.Array, distinct: int) -> bool:
         if not distinct == len(values) - values.null_count >= MIN_ROWS_OF_IDENTIFIER:
@@ -200,7 +203,7 @@ class Findings:
 
     def _told(self, values: pa.Array, truth: pa.Array) -> str | None:
         column, ordered = leakage.as_numbers(values), not pa.types.is_string(values.type)
-        if self._task == "regression":
+        if self._numeric:
             variance = leakage.share_of_variance(column, to_floats(truth), ordered=ordered)
             high = variance is not None and variance >= TELLS_VARIANCE
             return f"{variance:.1%} of the target's variance" if high else None
@@ -208,7 +211,7 @@ class Findings:
         told = leakage.share_of_class(column, classes, ordered=ordered)
         return f"the target of {told[1]:.1%} of the rows" if told and told[0] >= TELLS_CLASS else None
 
-    def _warn(self, column: str, kind: str, message: str) -> JSON:
+    def _warn(self, column: str | None, kind: str, message: str) -> JSON:
         return {"column": column, "kind": kind, "message": message}
 
 

@@ -60,6 +60,11 @@ class Preprocessing(BaseModel):
         return [encoder.column for encoder in self.encoders]
 
     @property
+    def signature(self) -> list[dict[str, Any]]:
+        """The columns that `encode` needs, each with ``name`` and ``type``."""
+        return [{"name": encoder.column, "type": encoder.type} for encoder in self.encoders]
+
+    @property
     def inputs(self) -> dict[str, TensorSpec]:
         """What `encode` returns for each row."""
         specs = {}

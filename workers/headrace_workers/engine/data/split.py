@@ -26,19 +26,23 @@ SPLIT_STREAM = 1
 Parts = NDArray[np.uint8]
 
 
-def divide(reader: Reader, split: Split, features: Sequence[str], target: str) -> Parts:
-    """Return the part of each row. Raises `BadSpec` when a part that was asked for is empty."""
+def divide(reader: Reader, split: Split, features: Sequence[str], target: str | None) -> Parts:
+    """Return the part of each row; rows without a ``target``, where there is one, are left out.
+
+    Raises `BadSpec` when a part that was asked for is empty.
+    """
     if split.column is not None:
         reader.require([split.column], "split.by")
     if split.by == "hash":
-        parts = _by_hash(reader, split, [*features, target])
+        parts = _by_hash(reader, split, [*features, *([] if target is None else [target])])
     elif split.by == "random":
         parts = _by_position(reader, split)
     elif split.by.startswith("time:"):
         parts = _by_time(reader, split, split.column or "")
     else:
         parts = _by_column(reader, split.column or "")
-    parts[~_has_value(reader, target)] = LEFT_OUT
+    if target is not None:
+        parts[~_has_value(reader, target)] = LEFT_OUT
     _check(parts, split, target)
     return parts
 
@@ -129,14 +133,15 @@ def _as_floats(values: pa.Array) -> NDArray[np.float64]:
     return floats
 
 
-def _check(parts: Parts, split: Split, target: str) -> None:
+def _check(parts: Parts, split: Split, target: str | None) -> None:
     found = counts(parts)
+    lacking = "" if target is None else f"have no value in {target!r} or "
     asked = {"train": 1.0, "validation": split.validation, "test": split.test}
     for name, fraction in asked.items():
         if fraction and not found[name]:
             raise BadSpec(
-                f"split: no row is left for {name}: of {len(parts)} rows, {found['left_out']} have no "
-                f"value in {target!r} or cannot be ordered, the others went to "
+                f"split: no row is left for {name}: of {len(parts)} rows, {found['left_out']} {lacking}"
+                "cannot be ordered, the others went to "
                 f"{', '.join(f'{n} ({found[n]})' for n in asked if found[n]) or 'nothing'}. "
                 f"More rows, another fraction, or by: random would help"
                 + ("." if name == "train" else f"; split.{name}: 0 goes without.")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from headrace.errors import BadData, BadSpec
 from headrace.specs.base import ColumnType, TaskType
+from headrace_workers.engine.data.arrow_types import ARROW_TYPES
 from headrace_workers.engine.data.encoders import Moments, to_floats
 
 MAX_CLASSES = 1000
@@ -21,14 +22,25 @@ UNKNOWN = -1
 Label = bool | int | str
 
 
-class _Target(BaseModel):
+class Target(BaseModel):
+    """What a task has fitted on training rows; fields that JSON can hold.
+
+    ``column`` and ``type`` are those of the target; None where the task has none.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
+    task: TaskType
+    column: str | None
+    type: ColumnType | None
+
+
+class _Column(Target):
     column: str
     type: ColumnType
 
 
-class ClassTarget(_Target):
+class ClassTarget(_Column):
     """Classes in sorted order; ``counts`` are those of the training rows."""
 
     task: Literal["classification"] = "classification"
@@ -58,7 +70,7 @@ class ClassTarget(_Target):
         return np.asarray(encoded != UNKNOWN)
 
 
-class NumberTarget(_Target):
+class NumberTarget(_Column):
     """A standardised number."""
 
     task: Literal["regression"] = "regression"
@@ -79,17 +91,6 @@ class NumberTarget(_Target):
     def known(self, encoded: NDArray[Any]) -> NDArray[np.bool_]:
         """Return which encoded values a learner can learn from."""
         return np.asarray(np.isfinite(encoded))
-
-
-Target = Annotated[ClassTarget | NumberTarget, Field(discriminator="task")]
-
-ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "boolean": pa.bool_(),
-    "integer": pa.int64(),
-    "category": pa.string(),
-    "text": pa.string(),
-    "number": pa.float64(),
-}
 
 
 class TargetFitting:

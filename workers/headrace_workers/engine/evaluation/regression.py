@@ -13,9 +13,10 @@ from sklearn import metrics
 from headrace_workers.engine.data.encoders import to_floats
 from headrace_workers.engine.data.row_sample import RowSample
 from headrace_workers.engine.data.target import NumberTarget
-from headrace_workers.engine.evaluation import intervals, slices, verdict
+from headrace_workers.engine.evaluation import fit_curve, intervals, slices, verdict
 from headrace_workers.engine.evaluation.intervals import Interval, Resamples
 from headrace_workers.engine.evaluation.worst import Worst
+from headrace_workers.engine.predictor import Predictor
 
 JSON = dict[str, Any]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -111,6 +112,32 @@ class Regression:
             entry = slices.described(group, found, intervals.bounded(between, bounds))
             entries.append(slices.compare(entry, "mae", overall, higher_is_better=False))
         return entries
+
+
+class WithPicture:
+    """A regression's evaluation and, of a table, what it makes of one feature; see `fit_curve`."""
+
+    def __init__(self, predictor: Predictor, slice_columns: Sequence[str], seed: int) -> None:
+        self._predictor = predictor
+        self._kept = Regression(predictor.target, slice_columns, seed)
+        self._drawn = RowSample(fit_curve.MAX_ROWS, seed) if fit_curve.applies(predictor) else None
+
+    def add(
+        self, values: NDArray[np.floating], truth: pa.Array, numbers: NDArray[np.int64], batch: pa.RecordBatch
+    ) -> None:
+        """See `Regression.add`."""
+        self._kept.add(values, truth, numbers, batch)
+        if self._drawn is not None:
+            features = batch.select(self._predictor.preprocessing.columns)
+            self._drawn.update(features.append_column(self._predictor.target.column, truth))
+
+    def report(self) -> JSON:
+        """See `Regression.report`."""
+        parts = self._kept.report()
+        rows = self._drawn and self._drawn.rows()
+        if rows and (fit := fit_curve.draw(self._predictor, rows)):
+            parts["fit"] = fit
+        return parts
 
 
 def _measured(actual: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:

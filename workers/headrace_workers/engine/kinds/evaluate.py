@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
-
 from headrace.errors import BadData
 from headrace.specs.jobs import EvaluateSpec
 from headrace.specs.task import Done, Task
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data.reader import Reader
-from headrace_workers.engine.data.target import check_target
+from headrace_workers.engine.data.selection import Selection
 from headrace_workers.engine.evaluation import collect
 from headrace_workers.engine.package import Package
 
@@ -26,19 +22,13 @@ def run(task: Task, context: Context) -> Done:
     context.progress(0.0, "loading the model")
     package = Package.load(context.input("package"))
     predictor = package.predictor
-    columns, target = predictor.preprocessing, predictor.target
-    columns.check(reader.schema)
-    if target.column not in reader.schema.names:
-        raise BadData(f"The dataset has no column {target.column!r}, the target that the model predicts.")
-    check_target(reader.schema.field(target.column).type, target)
-
-    def batches() -> Iterator[collect.Numbered]:
-        for start, batch in reader.batches([*columns.columns, target.column, *slices], columns.batch_rows):
-            yield np.arange(start, start + batch.num_rows), batch
-            context.progress((start + batch.num_rows) / reader.rows, "evaluating")
-
-    evaluation = collect.evaluate(predictor, batches(), slices=slices, seed=package.manifest.seed)
+    what, target = predictor.task, predictor.target
+    predictor.preprocessing.check(reader.schema)
+    what.check(target, reader.schema)
+    every = Selection(reader, told=lambda fraction: context.progress(fraction, "evaluating"))
+    evaluation = what.evaluate(predictor, every, slices, package.manifest.seed)
     if not evaluation["rows"]:
-        raise BadData(f"The dataset has no row with a value in {target.column!r} that could be predicted.")
+        where = f" with a value in {target.column!r}" if what.learns_target else ""
+        raise BadData(f"The dataset has no row{where} that could be predicted.")
     collect.write(evaluation, context.out / EVALUATION_FILE)
     return Done(result={"metrics": evaluation["metrics"]}, outputs={"evaluation": EVALUATION_FILE})

@@ -1,6 +1,8 @@
-"""Predict every row of a dataset into one file: one row per row, in its order."""
+"""Predict every row of a dataset into one file: one row per row, in its order, or as its task has it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -11,7 +13,8 @@ from headrace_workers.engine.context import Context
 from headrace_workers.engine.data.output import open_output
 from headrace_workers.engine.data.reader import Reader
 from headrace_workers.engine.package import Package
-from headrace_workers.engine.predictor import PREDICTION, PROBABILITY, Predictor
+from headrace_workers.engine.predictor import Predictor
+from headrace_workers.engine.tasks.base import Predictions
 
 
 def run(task: Task, context: Context) -> Done:
@@ -24,23 +27,41 @@ def run(task: Task, context: Context) -> Done:
     reader = Reader(context.input("data"), task.columns)
     context.progress(0.0, "loading the model")
     predictor = Package.load(context.input("package")).predictor
-    columns = predictor.preprocessing
-    columns.check(reader.schema)
+    predictor.preprocessing.check(reader.schema)
     outputs = _outputs(spec, predictor)
     _check_keep(spec, reader, outputs)
+    file = f"output.{spec.format}"
+    found = predictor.task.predictions(
+        predictor, spec, reader, outputs, lambda fraction: context.progress(fraction, "predicting")
+    )
+    if found is None:
+        found = _row_by_row(predictor, spec, reader, outputs, context)
+    rows = 0
+    with open_output(context.out / file, spec.format, found.schema) as write:
+        for batch in found.batches:
+            write(batch)
+            rows += batch.num_rows
+    return Done(result={"rows": rows, "format": spec.format}, outputs={"output": file})
+
+
+def _row_by_row(
+    predictor: Predictor, spec: PredictSpec, reader: Reader, outputs: Sequence[str], context: Context
+) -> Predictions:
+    columns = predictor.preprocessing
     kept = pa.schema([reader.schema.field(name).remove_metadata() for name in spec.keep])
     schema = pa.schema([*kept, *predictor.schema(outputs)])
-    file = f"output.{spec.format}"
     bad = _Bad(reader.rows, spec.max_bad)
-    with open_output(context.out / file, spec.format, schema) as write:
+
+    def batches() -> Iterator[pa.RecordBatch]:
         for start, batch in reader.batches([*spec.keep, *columns.columns], columns.batch_rows):
             found = predictor.outputs(batch)
             bad.add(found.problems, start)
             predicted = predictor.columns(found, outputs)
             arrays = [batch.column(name) for name in spec.keep] + [predicted[name] for name in outputs]
-            write(pa.RecordBatch.from_arrays(arrays, schema=schema))
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
             context.progress((start + batch.num_rows) / reader.rows, "predicting")
-    return Done(result={"rows": reader.rows, "format": spec.format}, outputs={"output": file})
+
+    return Predictions(schema, batches())
 
 
 class _Bad:
@@ -67,7 +88,7 @@ class _Bad:
 def _outputs(spec: PredictSpec, predictor: Predictor) -> list[str]:
     known = [output["name"] for output in predictor.signature["outputs"]]
     if spec.columns is None:
-        return [name for name in (PREDICTION, PROBABILITY) if name in known]
+        return predictor.task.default_outputs(predictor.target)
     unknown = [name for name in spec.columns if name not in known]
     if unknown:
         raise BadSpec(

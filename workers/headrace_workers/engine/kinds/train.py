@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any
-
-import numpy as np
-import pyarrow as pa
 
 from headrace.specs.task import Done, Task
 from headrace_workers.engine import package
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data import split
 from headrace_workers.engine.data.findings import Findings
+from headrace_workers.engine.data.selection import Selection
 from headrace_workers.engine.data.target import ClassTarget
 from headrace_workers.engine.evaluation import collect
 from headrace_workers.engine.predictor import Predictor
@@ -43,8 +40,9 @@ def run(task: Task, context: Context) -> Done:
 def _examine(training: Training) -> Findings:
     spec = training.spec
     assert spec.task is not None, "the task is resolved when the job is submitted"
-    findings = Findings(training.features, spec.target, spec.task, training.reader.types)
-    findings.examine(training.batches(split.TRAINING, columns=findings.columns))
+    findings = Findings(training.features, training.target, spec.task, training.reader.types)
+    if findings.columns:
+        findings.examine(training.batches(split.TRAINING, columns=findings.columns))
     return findings
 
 
@@ -54,19 +52,8 @@ def _evaluate(training: Training, predictor: Predictor, context: Context) -> dic
         return collect.empty(predictor)
     slices = training.spec.slices
     training.reader.require(slices, "slices")
-    batches = _test_batches(training, predictor, slices)
-    return collect.evaluate(predictor, batches, slices=slices, seed=training.spec.seed)
-
-
-def _test_batches(
-    training: Training, predictor: Predictor, slices: Sequence[str]
-) -> Iterator[collect.Numbered]:
-    names = [*predictor.preprocessing.columns, predictor.target.column, *slices]
-    for start, batch in training.reader.batches(names, predictor.preprocessing.batch_rows):
-        wanted = training.parts[start : start + batch.num_rows] == split.TEST
-        if wanted.any():
-            rows = batch if wanted.all() else batch.filter(pa.array(wanted))
-            yield start + np.flatnonzero(wanted), rows
+    tested = Selection(training.reader, training.parts == split.TEST)
+    return training.what.evaluate(predictor, tested, slices, training.spec.seed)
 
 
 def _finish(training: Training, predictor: Predictor, evaluation: dict[str, Any], context: Context) -> Done:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from headrace_workers.engine.data.preprocessing import Preprocessing
-from headrace_workers.engine.data.target import ClassTarget, NumberTarget
 from headrace_workers.engine.training.rows import Rows
+
+EncodeTargets = Callable[[pa.RecordBatch], tuple[NDArray[Any], NDArray[np.bool_]]]
+"""Gives the encoded targets of rows, and which of these can be learned from."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +31,20 @@ def encode(
     batches: Iterable[pa.RecordBatch],
     count: int,
     columns: Preprocessing,
-    target: ClassTarget | NumberTarget,
+    encode_targets: EncodeTargets,
+    target: tuple[str, tuple[int, ...]],
     file: Path,
 ) -> EncodedPart:
-    """Return the rows of ``batches``, ``count`` at most, without the bad ones and those of unknown classes.
+    """Return the rows of ``batches``, ``count`` at most, without the bad ones and those of unknown targets.
 
-    ``file`` is where they go when they do not fit in memory.
+    ``target`` is the dtype and the shape of one encoded target. ``file`` is where rows go that do not fit in
+    memory.
     """
-    rows = Rows.allocate(count, columns.inputs, target.dtype, file)
+    rows = Rows.allocate(count, columns.inputs, target[0], file, target_shape=target[1])
     bad, problem = 0, None
     for batch in batches:
         encoded = columns.encode(batch)
-        targets = target.encode(batch.column(target.column))
-        keep = target.known(targets)
+        targets, keep = encode_targets(batch)
         if encoded.problems:
             bad += len(encoded.problems)
             problem = problem or next(iter(encoded.problems.values()))

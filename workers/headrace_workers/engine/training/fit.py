@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from headrace_workers.engine.algorithms.base import Arrays, Learner, Monitor, Pr
 from headrace_workers.engine.algorithms.params import Augmentation, NetworkParams
 from headrace_workers.engine.training.early_stopping import EarlyStopping
 from headrace_workers.engine.training.forward import Forward
-from headrace_workers.engine.training.objective import Objective, objective
+from headrace_workers.engine.training.objective import Objective
 from headrace_workers.engine.training.optimizer import make_optimizer
 from headrace_workers.engine.training.plateau import Plateau
 from headrace_workers.engine.training.rows import Rows
@@ -28,7 +29,7 @@ class Frozen(NamedTuple):
 
 
 class Fit:
-    """Trains ``model`` in place."""
+    """Trains ``model`` in place. ``objective`` gives what training rows are to make small."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Fit:
         params: NetworkParams,
         problem: Problem,
         forward: Forward,
+        objective: Callable[[Rows], Objective],
         augmentation: Augmentation | None = None,
         frozen: Frozen | None = None,
     ) -> None:
@@ -43,6 +45,7 @@ class Fit:
         self._params = params
         self._problem = problem
         self._forward = forward
+        self._objective = objective
         self._augmentation = augmentation
         self._frozen = frozen
         self._stopping = EarlyStopping(params.early_stopping)
@@ -56,7 +59,7 @@ class Fit:
         """Train until the last epoch or until it gets no better; see `Learner.fit`."""
         import keras
 
-        goal = objective(self._params, self._problem, training)
+        goal = self._objective(training)
         if self._optimizer is None:
             self._build_optimizer(training.count)
         epochs = self._params.epochs

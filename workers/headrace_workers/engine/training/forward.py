@@ -22,19 +22,18 @@ class Forward:
         self._function: Any = None
 
     def __call__(self, inputs: Arrays) -> NDArray[np.float32]:
-        """Return probabilities, shape (n, classes), or values, shape (n,), as float32."""
+        """Return what the model gives of each row as float32; of a regression values, shape (n,)."""
         if self._function is None:
             self._function = self._trace()
         count = len(next(iter(inputs.values())))
-        shape = (count, self._problem.outputs)
-        out = np.empty(shape, np.float32)
+        out = np.empty((count, *self._model.output_shape[1:]), np.float32)
         for start in range(0, count, BLOCK_ROWS):
             block = {name: values[start : start + BLOCK_ROWS] for name, values in inputs.items()}
             rows = min(BLOCK_ROWS, count - start)
             if rows < BLOCK_ROWS:
                 block = {name: _padded(values) for name, values in block.items()}
             out[start : start + rows] = self._function(block).numpy()[:rows]
-        return out if self._problem.task == "classification" else out[:, 0]
+        return out[:, 0] if self._problem.task == "regression" else out
 
     def _trace(self) -> Any:
         import tensorflow as tf

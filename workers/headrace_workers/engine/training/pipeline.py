@@ -7,24 +7,23 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from headrace.errors import BadData, BadSpec
 from headrace.specs.jobs import TrainSpec
 from headrace.specs.task import Task
-from headrace_workers.engine import environment, package
-from headrace_workers.engine.algorithms.base import Learner, Problem
+from headrace_workers.engine import environment, package, tasks
+from headrace_workers.engine.algorithms.base import Learner
 from headrace_workers.engine.context import Context
-from headrace_workers.engine.data import preprocessing, split
+from headrace_workers.engine.data import split
 from headrace_workers.engine.data.preprocessing import Preprocessing
 from headrace_workers.engine.data.reader import BATCH_ROWS, Reader
-from headrace_workers.engine.data.target import ClassTarget, NumberTarget, TargetFitting
+from headrace_workers.engine.data.target import Target
 from headrace_workers.engine.package import Package
 from headrace_workers.engine.predictor import Predictor
 from headrace_workers.engine.training import checkpoint, determinism
 from headrace_workers.engine.training.checkpoint import Checkpoints, Curve
-from headrace_workers.engine.training.encode import EncodedPart, encode
+from headrace_workers.engine.training.encode import EncodedPart
 from headrace_workers.engine.training.rows import Rows
 
 PREPARED, FITTED = 0.1, 0.9
@@ -50,26 +49,36 @@ class Training:
         self.context = context
         self.code = task.code
         self.spec = TrainSpec.model_validate(task.spec)
+        assert self.spec.task is not None, "the task is resolved when the job is submitted"
+        self.what = tasks.task(self.spec.task)
         self.learner_class = package.learner_class(self.code)
         self.params = self.learner_class.params_class.model_validate(self.spec.params)
         self.threads = determinism.threads(self.spec.threads, deterministic=self.spec.deterministic)
         self.reader = Reader(context.input("data"), task.columns)
         self.features = list(self.spec.features or [])
         self.reader.require(self.features, "features")
-        self.reader.require([self.spec.target], "target")
-        self.parts = split.divide(self.reader, self.spec.split, self.features, self.spec.target)
-        self.rows = split.counts(self.parts)
+        if self.spec.target is not None:
+            self.reader.require([self.spec.target], "target")
         self.base: Predictor | None = None
+        self.parts = self.what.divide(self)
+        self.rows = split.counts(self.parts)
         self.environment = environment.describe(self.threads, self.learner_class)
+
+    @property
+    def target(self) -> str | None:
+        """The column that is learned; None where the task learns none."""
+        return self.spec.target if self.what.learns_target else None
 
     def learn(self) -> Predictor:
         """Fit columns, target and learner, going on from a checkpoint where there is one.
 
-        With a base, its columns are kept, and its target where that knows all classes of the training rows.
+        With a base, its columns are kept, and of its target what fits the training rows.
         """
         if self.spec.base is not None:
             self.base = Package.load(self.context.input("base"), threads=self.threads).predictor
-        columns, target = self._fit_columns()
+        columns, target = self.what.fit(self)
+        if self.base is not None:
+            target = self.what.keep(self.base.target, target)
         rows, validation = self._encode(columns, target)
         circumstances = self._circumstances()
         files = [self.context.scratch / path for path in self.task.checkpoints]
@@ -79,40 +88,25 @@ class Training:
         checkpoints = Checkpoints(self.context, circumstances, self.task.checkpoint_s)
         try:
             learner.fit(rows, validation, _Monitor(self.context, checkpoints, curve))
+            whole = Predictor(columns, learner, self.what.finish(self, predictor, rows))
+            _check_signature(whole)
         finally:
             for part in (rows, validation):
                 if part is not None:
                     part.close()
-        return predictor
+        return whole
 
     def batches(
         self, part: int, batch_rows: int = BATCH_ROWS, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Yield ``columns`` (features and target) of the rows of one part, a number of `split`."""
-        wanted_columns = [*self.features, self.spec.target] if columns is None else list(columns)
+        """Yield ``columns`` (all that the task needs) of the rows of one part, a number of `split`."""
+        wanted_columns = self.what.columns(self) if columns is None else list(columns)
         for start, batch in self.reader.batches(wanted_columns, batch_rows):
             wanted = self.parts[start : start + batch.num_rows] == part
             if wanted.any():
                 yield batch if wanted.all() else batch.filter(pa.array(wanted))
 
-    def _fit_columns(self) -> tuple[Preprocessing, ClassTarget | NumberTarget]:
-        name = self.spec.target
-        assert self.spec.task is not None, "the task is resolved when the job is submitted"
-        fitting = TargetFitting(name, self.reader.types[name], self.spec.task)
-        if self.base is not None:
-            for batch in self.batches(split.TRAINING, columns=[name]):
-                fitting.add(batch.column(name))
-            return self.base.preprocessing, _base_target(self.base.target, fitting.target())
-        columns = preprocessing.fit(
-            self.batches(split.TRAINING),
-            self.features,
-            self.reader.types,
-            self.learner_class.encoding(self.params),
-            also=lambda batch: fitting.add(batch.column(name)),
-        )
-        return columns, fitting.target()
-
-    def _encode(self, columns: Preprocessing, target: ClassTarget | NumberTarget) -> tuple[Rows, Rows | None]:
+    def _encode(self, columns: Preprocessing, target: Target) -> tuple[Rows, Rows | None]:
         training = self._encode_part(split.TRAINING, columns, target)
         validation = self._encode_part(split.VALIDATION, columns, target)
         bad = training.bad + validation.bad
@@ -124,26 +118,19 @@ class Training:
         self.context.progress(PREPARED, "fitting")
         return training.rows, validation.rows if validation.rows.count else None
 
-    def _encode_part(
-        self, part: int, columns: Preprocessing, target: ClassTarget | NumberTarget
-    ) -> EncodedPart:
-        batches = self.batches(part, columns.batch_rows)
+    def _encode_part(self, part: int, columns: Preprocessing, target: Target) -> EncodedPart:
         file = self.context.scratch / f"{split.NAMES[part]}.rows"
-        return encode(batches, int(np.count_nonzero(self.parts == part)), columns, target, file)
+        return self.what.encode(self, part, columns, target, file)
 
-    def _learner(self, columns: Preprocessing, target: ClassTarget | NumberTarget) -> Learner:
-        learner = self.learner_class(
-            self.params,
-            Problem(
-                task=target.task,
-                inputs=columns.inputs,
-                outputs=target.outputs,
-                scale=target.scale,
-                seed=self.spec.seed,
-                threads=self.threads,
-                deterministic=self.spec.deterministic,
-            ),
+    def _learner(self, columns: Preprocessing, target: Target) -> Learner:
+        problem = self.what.problem(
+            target,
+            columns.inputs,
+            seed=self.spec.seed,
+            threads=self.threads,
+            deterministic=self.spec.deterministic,
         )
+        learner = self.learner_class(self.params, problem)
         if self.base is not None:
             learner.start_from(self.base.learner)
         return learner
@@ -156,20 +143,6 @@ class Training:
             "dataset": {"lineage": self.task.lineage, "columns": columns, "rows": self.rows},
         }
         return found | ({"environment": self.environment} if self.spec.deterministic else {})
-
-
-def _base_target(
-    old: ClassTarget | NumberTarget, new: ClassTarget | NumberTarget
-) -> ClassTarget | NumberTarget:
-    """Return ``new`` with the classes or the scale of ``old``, so that outputs go on to mean the same."""
-    if isinstance(old, NumberTarget) and isinstance(new, NumberTarget):
-        return new.model_copy(update={"mean": old.mean, "scale": old.scale})
-    if isinstance(old, ClassTarget) and isinstance(new, ClassTarget) and old.type == new.type:
-        counts = dict(zip(new.classes, new.counts, strict=True))
-        if counts.keys() <= set(old.classes):
-            kept = [counts.get(each, 0) for each in old.classes]
-            return new.model_copy(update={"classes": old.classes, "counts": kept})
-    return new
 
 
 def _check_signature(predictor: Predictor) -> None:

@@ -20,7 +20,10 @@ TARGET = "target"
 
 
 class Rows:
-    """Rows of fixed width, each the named inputs and the target; written once, then read in any order."""
+    """Rows of fixed width, each the named inputs and the target, a value or an array.
+
+    Written once, then read in any order.
+    """
 
     def __init__(self, record: np.dtype[Any], capacity: int, file: Path | None) -> None:
         self.count = 0
@@ -40,13 +43,15 @@ class Rows:
         target: str,
         file: Path,
         memory_limit: int = MEMORY_LIMIT,
+        target_shape: tuple[int, ...] = (),
     ) -> Rows:
-        """Return room for ``capacity`` rows whose targets have dtype ``target``.
+        """Return room for ``capacity`` rows whose targets have dtype ``target`` and are of ``target_shape``.
 
         ``file`` is created only where the rows would take more than ``memory_limit`` bytes.
         """
         record = np.dtype(
-            [(name, spec.dtype, spec.shape) for name, spec in inputs.items()] + [(TARGET, target, ())]
+            [(name, spec.dtype, spec.shape) for name, spec in inputs.items()]
+            + [(TARGET, target, target_shape)]
         )
         return cls(record, capacity, file if capacity * record.itemsize > memory_limit else None)
 

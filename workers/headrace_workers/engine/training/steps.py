@@ -127,5 +127,5 @@ def _trace(
         return loss_sum, metric_sum
 
     scalars = [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.float64, tf.float64)]
-    signature = [inputs_signature, tf.TensorSpec([None], target), *scalars]
+    signature = [inputs_signature, tf.TensorSpec([None, *problem.target_shape], target), *scalars]
     return tf.function(run, input_signature=signature, autograph=False)
