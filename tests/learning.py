@@ -140,24 +140,34 @@ def train_spec(data: Data, name: str, target: str = "target", **spec: Any) -> di
 
 
 def train(
-    folder: Path, data: Data, name: str, target: str = "target", *, base: Path | None = None, **spec: Any
+    folder: Path,
+    data: Data,
+    name: str,
+    target: str = "target",
+    *,
+    base: Path | None = None,
+    backbone: Path | None = None,
+    **spec: Any,
 ) -> Ran:
-    resolved = train_spec(data, name, target, **spec, base="m@1" if base else None)
-    return run(folder, "train", resolved, data, base=base, code=algorithm(name).code)
+    resolved = train_spec(data, name, target, **spec, base="m@1" if base or backbone else None)
+    return run(folder, "train", resolved, data, base=base, backbone=backbone, code=algorithm(name).code)
 
 
 def run(
     folder: Path,
     kind: str,
     spec: dict[str, Any],
-    data: Data,
+    data: Data | None,
     *,
     package: Path | None = None,
     base: Path | None = None,
+    backbone: Path | None = None,
+    source: Path | None = None,
     code: str | None = None,
 ) -> Ran:
     folder.mkdir(parents=True, exist_ok=True)
-    given = {"data": data.path, "package": package, "base": base}
+    given = {"package": package, "base": base, "backbone": backbone, "source": source}
+    given |= {"data": data.path} if data else {}
     inputs = {name: str(path) for name, path in given.items() if path}
     task = Task(
         job="job_1",
@@ -165,7 +175,7 @@ def run(
         attempt=1,
         spec=spec,
         inputs=inputs,
-        columns=data.columns,
+        columns=data.columns if data else [],
         code=code,
         lineage={"split": spec["split"]} if kind == "train" else {},
     )

@@ -87,3 +87,13 @@ def test_a_base_that_does_not_fit_is_refused(
 ) -> None:
     found = problem(api.submit(TRAIN | change), 422, "spec", field)
     assert says in found["errors"][0]["msg"]
+
+
+def test_how_columns_are_encoded_is_not_changed(api: Api, problem: Problem, base: str) -> None:
+    with api.parts.database.transaction() as session:
+        version = registry.version(session, "default", "iris", 1)
+        version.algorithm, version.params = "text_cnn", {"vocabulary": 20}
+        version.signature = {"inputs": [], "outputs": []}
+    spec = TRAIN | {"base": base, "algorithm": "text_cnn", "params": {"vocabulary": 30}}
+    found = problem(api.submit(spec), 422, "spec", "params", "vocabulary")
+    assert "should be 20" in found["errors"][0]["msg"]

@@ -79,8 +79,8 @@ def test_a_network_deeper_than_any_json(untouched: Api, problem: Problem) -> Non
     [
         ({"algorithm": "cnn"}, ["algorithm"], "takes image columns"),
         ({"algorithm": "cnn", "features": ["x"]}, ["features", 0], "'x' is a number column"),
-        ({"algorithm": "lstm"}, ["algorithm"], "takes text columns"),
-        ({"algorithm": "lstm", "features": ["x"]}, ["features", 0], "takes text"),
+        ({"algorithm": "lstm"}, ["algorithm"], "lstm needs a text column; iris has none but the target"),
+        ({"algorithm": "lstm", "features": ["x"]}, ["features"], "lstm needs a text column among them"),
         ({"algorithm": "lstm", "target": "x", "task": "regression"}, ["task"], "not regression"),
         ({"algorithm": "text_cnn", "target": "x"}, ["target"], "no target for classification"),
         (
@@ -116,4 +116,4 @@ def test_what_fits_is_taken_and_kept_as_it_was_given(api: Api) -> None:
     text = {"algorithm": "lstm", "target": "id", "task": "classification", "types": {"label": "text"}}
     answer = api.submit(TRAIN | text)
     assert answer.status_code == 202, answer.text
-    assert answer.json["spec"]["features"] == ["label"]
+    assert answer.json["spec"]["features"] == ["x", "label"]

@@ -73,8 +73,9 @@ def upload(
 
 @datasets.command()
 @click.argument("ref", metavar="NAME[@VERSION]")
+@click.option("--columns", is_flag=True, help="What was found in each column, and why it has its type.")
 @server_options
-def show(ref: str, as_json: bool, **server: Any) -> None:
+def show(ref: str, columns: bool, as_json: bool, **server: Any) -> None:
     """Show one version of a dataset, by default the latest."""
     from headrace.cli import output
 
@@ -83,11 +84,18 @@ def show(ref: str, as_json: bool, **server: Any) -> None:
         chosen = int(number) if number.isdecimal() else client.dataset(name).get("latest_version")
         if chosen is None or (number and not number.isdecimal()):
             raise click.ClickException(f"{ref} should be NAME or NAME@VERSION of a dataset with versions")
-        version = client.dataset_version(name, chosen)
+        found: Any = client.profile(name, chosen) if columns else client.dataset_version(name, chosen)
     if as_json:
-        output.print_json(version)
+        output.print_json(found)
+    elif columns:
+        rows = [
+            (column, entry["type"], entry.get("why"), entry["missing"], "; ".join(entry["warnings"]))
+            for column, entry in found["columns"].items()
+        ]
+        names = ["column", "type", "why", "missing", "warnings"]
+        output.print_table(names, rows, empty="no columns", flexible=["why", "warnings"])
     else:
-        output.print_fields(describe(version))
+        output.print_fields(describe(found))
 
 
 def describe(version: Any) -> dict[str, object]:

@@ -36,7 +36,7 @@ COMMANDS = {
     "cancel": Entry(_CLI + "jobs:cancel", "Cancel a job."),
     "retry": Entry(_CLI + "jobs:retry", "Submit a failed or cancelled job again."),
     "datasets": Entry(_CLI + "datasets:datasets", "List datasets, or upload one."),
-    "models": Entry(_CLI + "models:models", "List models."),
+    "models": Entry(_CLI + "models:models", "List models, or upload one to start from."),
     "model": Entry(_CLI + "models:model", "Show a model or one of its versions."),
     "evaluation": Entry(_CLI + "evaluations:evaluation", "Show how good a version is, and how sure that is."),
     "explain": Entry(_CLI + "explain:explain", "Say what the predictions of a version rest on."),

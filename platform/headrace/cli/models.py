@@ -7,13 +7,17 @@ from typing import Any
 
 import click
 
+from headrace.cli.datasets import transfer_bar
 from headrace.cli.options import connect, server_options
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @server_options
-def models(as_json: bool, **server: Any) -> None:
-    """List models, newest first."""
+@click.pass_context
+def models(ctx: click.Context, /, as_json: bool, **server: Any) -> None:
+    """List models, newest first, or upload one."""
+    if ctx.invoked_subcommand is not None:
+        return
     from headrace.cli import output
 
     with connect(**server) as client:
@@ -31,6 +35,34 @@ def models(as_json: bool, **server: Any) -> None:
         for model in found
     ]
     output.print_table(["name", "version", "aliases", "created"], rows, empty="no models")
+
+
+@models.command()
+@click.argument("name")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is read.")
+@server_options
+def upload(name: str, file: Path, no_wait: bool, as_json: bool, **server: Any) -> None:
+    """Upload FILE, a .keras file, as a new version of model NAME that training can start from.
+
+    It is read by a job; wait until that ends.
+    """
+    from headrace.cli import output
+
+    with connect(**server) as client, transfer_bar(f"upload {file.name}", quiet=as_json) as progress:
+        job = client.upload_model(name, file, progress=progress)
+        if not no_wait:
+            job = client.wait(job["id"])
+    if as_json:
+        output.print_json(job)
+    elif job["state"] == "succeeded":
+        made = job["result"] or {}
+        click.echo(f"{made['model']}@{made['version']}: a network of {made['parameters']:,} parameters")
+    else:
+        output.print_fields({"job": job["id"], "state": job["state"]})
+    error = job.get("error")
+    if error:
+        raise click.ClickException(f"{file.name} could not be read: {error['message']}")
 
 
 @click.command()
@@ -86,7 +118,7 @@ def model(ref: str, evaluation: bool, target: Path | None, as_json: bool, **serv
             "algorithm": version["algorithm"],
             "params": version["params"],
             "metrics": metrics(version),
-            "dataset": "{dataset}@{dataset_version} {dataset_digest}".format_map(version["lineage"]),
+            "dataset": origin(version["lineage"]),
             "seed": version["lineage"].get("seed"),
             "split": version["lineage"].get("split"),
             "weights": version["weights_digest"],
@@ -127,6 +159,13 @@ def algorithms(name: str | None, as_json: bool, **server: Any) -> None:
     fields = chosen.get("params", {}).get("properties", {})
     params = [(param, field.get("default"), field.get("description", "")) for param, field in fields.items()]
     output.print_table(["param", "default", "meaning"], params, empty="no params", flexible=["meaning"])
+
+
+def origin(lineage: Any) -> str:
+    """Return of what a version was made, on one line."""
+    if "uploaded" in lineage:
+        return "uploaded: {filename} {digest}".format_map(lineage["uploaded"])
+    return "{dataset}@{dataset_version} {dataset_digest}".format_map(lineage)
 
 
 def metrics(version: Any) -> str:

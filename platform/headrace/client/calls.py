@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from headrace.client.transport import Transport
+from headrace.client.transport import ProgressCallback, Transport, content_digest, read_chunks
+from headrace.errors import HeadraceError
 
 API = "/api/v1"
 PAGE = 200
@@ -37,3 +40,30 @@ class Calls:
             cursor = page["next_cursor"]
             if cursor is None:
                 return
+
+    def _upload(
+        self,
+        to: str,
+        path: Path,
+        media_type: str,
+        params: Mapping[str, str],
+        progress: ProgressCallback | None,
+        idempotency_key: str | None,
+    ) -> Any:
+        try:
+            digest, size = content_digest(path)
+        except OSError as error:
+            raise HeadraceError(f"cannot read {path}: {error.strerror}") from None
+        response = self._transport.send(
+            "POST",
+            to,
+            params=self._params(params),
+            content=lambda: read_chunks(path, size, progress),
+            headers={
+                "Content-Type": media_type,
+                "Content-Length": str(size),
+                "Content-Digest": digest,
+                "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
+            },
+        )
+        return response.json()

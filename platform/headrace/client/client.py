@@ -1,4 +1,4 @@
-"""The calls of the API, as methods; those about schedules and about teams are in modules of their own."""
+"""The calls of the API, as methods; those about models, schedules and teams are in modules of their own."""
 
 from __future__ import annotations
 
@@ -15,19 +15,17 @@ from headrace.client import discovery, live
 from headrace.client.calls import API, PAGE
 from headrace.client.errors import ApiError, NotLive, Unreachable, WaitedTooLong
 from headrace.client.explanations import ExplanationCalls
+from headrace.client.models import ModelCalls
 from headrace.client.online import OnlineCalls
 from headrace.client.schedules import ScheduleCalls
 from headrace.client.team import TeamCalls
-from headrace.client.transport import ProgressCallback, Transport, content_digest, read_chunks
+from headrace.client.transport import ProgressCallback, Transport
 from headrace.client.types import (
     FINAL,
-    Algorithm,
     Dataset,
     DatasetVersion,
     Event,
     Job,
-    Model,
-    ModelVersion,
 )
 from headrace.config import Settings
 from headrace.errors import HeadraceError
@@ -48,7 +46,7 @@ PATIENCE_S = 60.0
 """How long a wait goes on through a server that cannot be reached, as while it is restarted."""
 
 
-class Client(ScheduleCalls, TeamCalls, OnlineCalls, ExplanationCalls):
+class Client(ModelCalls, ScheduleCalls, TeamCalls, OnlineCalls, ExplanationCalls):
     """A connection to one Headrace server, acting in one project.
 
     ``url``: the server; by default ``HEADRACE_URL``, else the one that runs on the data folder, else
@@ -109,26 +107,12 @@ class Client(ScheduleCalls, TeamCalls, OnlineCalls, ExplanationCalls):
             raise HeadraceError(
                 f"cannot tell what {path.name} is: name its media type, or use one of {known}"
             )
-        try:
-            digest, size = content_digest(path)
-        except OSError as error:
-            raise HeadraceError(f"cannot read {path}: {error.strerror}") from None
         params = {"filename": path.name}
         if types:
             params["types"] = ",".join(f"{column}:{type_}" for column, type_ in types.items())
-        response = self._transport.send(
-            "POST",
-            f"{_dataset(name)}/versions",
-            params=self._params(params),
-            content=lambda: read_chunks(path, size, progress),
-            headers={
-                "Content-Type": media_type,
-                "Content-Length": str(size),
-                "Content-Digest": digest,
-                "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
-            },
+        version: DatasetVersion = self._upload(
+            f"{_dataset(name)}/versions", path, media_type, params, progress, idempotency_key
         )
-        version: DatasetVersion = response.json()
         return version
 
     def datasets(self) -> Iterator[Dataset]:
@@ -146,6 +130,10 @@ class Client(ScheduleCalls, TeamCalls, OnlineCalls, ExplanationCalls):
     def dataset_version(self, name: str, version: int) -> DatasetVersion:
         """Return one version of a dataset."""
         return self._get(f"{_dataset(name)}/versions/{version}")  # type: ignore[no-any-return]
+
+    def profile(self, name: str, version: int) -> dict[str, Any]:
+        """Return what was found in each column of a version, and why it has its type."""
+        return self._get(f"{_dataset(name)}/versions/{version}/profile")  # type: ignore[no-any-return]
 
     def wait_dataset(
         self,
@@ -335,46 +323,6 @@ class Client(ScheduleCalls, TeamCalls, OnlineCalls, ExplanationCalls):
         """Return what an evaluate job has found."""
         return self._get(f"{_job(id)}/evaluation")  # type: ignore[no-any-return]
 
-    # Models
-
-    def models(self) -> Iterator[Model]:
-        """Yield every model, newest first."""
-        return self._pages(f"{API}/models")
-
-    def model(self, name: str) -> Model:
-        """Return one model."""
-        return self._get(_model(name))  # type: ignore[no-any-return]
-
-    def model_versions(self, name: str) -> Iterator[ModelVersion]:
-        """Yield every version of a model, newest first."""
-        return self._pages(f"{_model(name)}/versions")
-
-    def model_version(self, name: str, version: int) -> ModelVersion:
-        """Return one version of a model."""
-        return self._get(f"{_model(name)}/versions/{version}")  # type: ignore[no-any-return]
-
-    def evaluation(self, name: str, version: int) -> dict[str, Any]:
-        """Return how good a version is on its test rows."""
-        return self._get(f"{_model(name)}/versions/{version}/evaluation")  # type: ignore[no-any-return]
-
-    def archive(
-        self, name: str, version: int, path: str | Path, *, progress: ProgressCallback | None = None
-    ) -> str:
-        """Write the packaged model to ``path``, checked and whole or not at all; return its digest.
-
-        Raises `headrace.errors.DigestMismatch`.
-        """
-        return self._transport.download(
-            f"{_model(name)}/versions/{version}/archive",
-            Path(path),
-            params=self._params({}),
-            progress=progress,
-        )
-
-    def algorithms(self) -> list[Algorithm]:
-        """Return every algorithm that the server has."""
-        return list(self._pages(f"{API}/algorithms"))
-
     # Health
 
     def ready(self) -> bool:
@@ -388,10 +336,6 @@ class Client(ScheduleCalls, TeamCalls, OnlineCalls, ExplanationCalls):
 
 def _dataset(name: str) -> str:
     return f"{API}/datasets/{quote(name, safe='')}"
-
-
-def _model(name: str) -> str:
-    return f"{API}/models/{quote(name, safe='')}"
 
 
 def _job(id: str) -> str:

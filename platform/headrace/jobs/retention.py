@@ -1,4 +1,5 @@
-"""What is forgotten of jobs that ended long ago: their progress, their log, what they could be resumed from.
+"""What is forgotten of jobs that ended long ago: their progress, their log, what they could be resumed from,
+and an upload that came to nothing.
 
 Their learning curves stay, and so do the changes of their state, which are few: from them a job's history can
 be told for ever. Numbers of events stay what they were, so after this they have gaps.
@@ -11,8 +12,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import CursorResult, delete, select, tuple_
 from sqlalchemy.orm import Session
 
+from headrace.artifacts import service as artifacts
 from headrace.jobs import checkpoints
 from headrace.jobs.tables import Job, JobEvent
+from headrace.registry.uploads import SOURCE
 
 FORGOTTEN = ("progress", "log")
 BATCH = 1_000
@@ -38,5 +41,6 @@ def prune(session: Session, *, now: datetime, kept_for: timedelta, batch: int = 
     assert isinstance(gone, CursorResult)
     if gone.rowcount < batch:
         checkpoints.release(session, job.id)
+        artifacts.detach(session, job.id, SOURCE)
         job.pruned_at = now
     return True

@@ -16,6 +16,7 @@ from headrace.jobs import checkpoints, dependencies, kinds, transitions
 from headrace.jobs.dependencies import Checked
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
+from headrace.registry import uploads
 from headrace.specs.jobs import JobRequest
 
 
@@ -95,6 +96,8 @@ def retry(
         raise Conflict(f"{old.id} is {old.state}; only a failed or cancelled job can be retried")
     if old.kind == "ingest":
         return datasets.ingest_again(session, old, created_by=created_by, now=now)
+    if old.kind == "upload":
+        return uploads.upload_again(session, old, created_by=created_by, now=now)
     request = JobRequest.model_validate(
         {
             "kind": old.kind,

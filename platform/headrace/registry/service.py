@@ -25,6 +25,9 @@ from headrace.specs.algorithms import NEEDS_TARGET
 from headrace.specs.base import NAME_PATTERN, Ref
 from headrace.specs.jobs import TrainSpec
 
+BACKBONE = "backbone"
+"""The task of an uploaded version, which is there to start from, and the name of its package in a job."""
+
 
 def add_version(
     session: Session,
@@ -43,14 +46,7 @@ def add_version(
 
     ``learned`` is the result of the job process: ``metrics``, ``signature``, ``task``, ``weights_digest``.
     """
-    # The project's row is the lock: two jobs must not both make the model, nor take one number.
-    session.get_one(Project, project, with_for_update={"key_share": True})
-    found = _find(session, project, name)
-    if found is None:
-        found = Model(id=new_id("mdl"), project=project, name=name, created_at=now, last_version=0)
-        session.add(found)
-        session.flush()
-    found.last_version += 1
+    found = numbered(session, project, name, now)
     package = files["package"]
     added = ModelVersion(
         id=new_id("mdv"),
@@ -84,6 +80,19 @@ def add_version(
     artifacts.attach(session, project=project, owner=added.id, files=files, now=now)
     session.flush()
     return added
+
+
+def numbered(session: Session, project: str, name: str, now: datetime) -> Model:
+    """Return the model ``name``, made if need be, with the number of its next version taken."""
+    # The project's row is the lock: two jobs must not both make the model, nor take one number.
+    session.get_one(Project, project, with_for_update={"key_share": True})
+    found = _find(session, project, name)
+    if found is None:
+        found = Model(id=new_id("mdl"), project=project, name=name, created_at=now, last_version=0)
+        session.add(found)
+        session.flush()
+    found.last_version += 1
+    return found
 
 
 def record_reproduction(
@@ -156,8 +165,13 @@ def latest(session: Session, model: Model) -> ModelVersion | None:
     )
 
 
-def resolve(session: Session, project: str, ref: str, *loc: str | int) -> tuple[Ref, ModelVersion]:
-    """Return the version that ``ref`` means, with the ref pinned to it. Raises `Invalid` at ``loc``."""
+def resolve(
+    session: Session, project: str, ref: str, *loc: str | int, backbones: bool = False
+) -> tuple[Ref, ModelVersion]:
+    """Return the version that ``ref`` means, with the ref pinned to it. Raises `Invalid` at ``loc``.
+
+    A backbone (`headrace.registry.uploads`) is refused unless ``backbones`` are asked for.
+    """
     parsed = Ref.parse(ref)
     found = _find(session, project, parsed.name)
     if found is None:
@@ -181,7 +195,11 @@ def resolve(session: Session, project: str, ref: str, *loc: str | int) -> tuple[
         missing = f"model {parsed.name!r} has no alias {parsed.selector!r}"
     if chosen is None:
         raise Invalid.field(*loc, msg=missing)
-    return Ref(parsed.name, chosen.version), chosen
+    pinned = Ref(parsed.name, chosen.version)
+    if chosen.task == BACKBONE and not backbones:
+        msg = f"{pinned} was uploaded and predicts nothing: train a version that names it as its base"
+        raise Invalid.field(*loc, msg=msg)
+    return pinned, chosen
 
 
 def target(session: Session, version: ModelVersion) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,7 +22,13 @@ GROUP = "headrace.algorithms"
 
 
 class Params(Spec):
-    """Base of an algorithm's params. Each field has a default, a range, and a one-line description."""
+    """Base of an algorithm's params. Each field has a default, a range, and a one-line description.
+
+    ``encoding`` names those that say how columns are encoded: a version that starts from another keeps that
+    one's encoding, and so cannot have others.
+    """
+
+    encoding: ClassVar[tuple[str, ...]] = ()
 
     def misfits(self, task: TaskType) -> dict[str, str]:
         """Return what does not go with ``task``: by field, what is wrong and what would be right."""
@@ -52,6 +58,7 @@ class Algorithm(BaseModel):
     """The description of one algorithm.
 
     ``features`` and ``targets`` are the column types that it takes; ``targets`` maps each task to them.
+    Of each type in ``needs`` there must be a feature.
     ``code`` is ``"module:Class"``, a `headrace_workers.engine.algorithms.base.Learner`.
     ``bases``: the algorithms of which a version can be started from; with ``needs_base`` one must be.
     ``runtime`` says which fork server its jobs need.
@@ -79,6 +86,7 @@ class Algorithm(BaseModel):
     single_feature: bool = False
     gradients: bool = False
     needs_features: bool = True
+    needs: tuple[ColumnType, ...] = ()
     bases: tuple[str, ...] = ()
     needs_base: bool = False
     random: bool = True

@@ -162,6 +162,18 @@ class IngestSpec(Spec):
     types: dict[str, ColumnType] = {}
 
 
+class UploadSpec(Spec):
+    """Turn an uploaded ``.keras`` file into a version to start from. Submitted by an upload, never by hand.
+
+    ``digest`` is that of the file, which the job's artifact ``source`` is.
+    """
+
+    model: Name
+    digest: str
+    size_bytes: int
+    filename: str | None = None
+
+
 class JobRequest(Spec):
     """The body of a submission. ``spec`` is checked by its kind."""
 

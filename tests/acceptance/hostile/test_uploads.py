@@ -18,14 +18,15 @@ from typing import Any
 
 import pytest
 
-from acceptance.hostile import parquets, texts, zips
+from acceptance.hostile import keras_files, parquets, texts, zips
 from acceptance.hostile.files import Case
+from headrace.specs.keras_file import MEDIA_TYPE
 from headrace.specs.task import TASK_FILE, Task
 
-CASES: dict[str, Case] = {**zips.CASES, **texts.CASES, **parquets.CASES}
+CASES: dict[str, Case] = {**zips.CASES, **texts.CASES, **parquets.CASES, **keras_files.CASES}
 MAX_SECONDS = 10
 MAX_MB = 512
-OWN = {"upload", "out", "messages", "misdeeds", "log", TASK_FILE}
+OWN = {"upload", "uploaded.h5", "out", "messages", "misdeeds", "log", TASK_FILE}
 OUTPUTS = {"data.parquet", "profile.json", "rows.json"}
 
 
@@ -56,8 +57,11 @@ def prepare(scratch: Path, case: Case) -> None:
         case.content(upload)  # type: ignore[call-arg]
     else:
         upload.write_bytes(case.content())  # type: ignore[call-arg,arg-type]
-    spec = {"dataset": "d", "version": 1, "media_type": case.media_type}
-    task = Task(job="job_1", kind="ingest", attempt=1, spec=spec, inputs={"source": "upload"})
+    spec: dict[str, Any] = {"dataset": "d", "version": 1, "media_type": case.media_type}
+    kind = "ingest"
+    if case.media_type == MEDIA_TYPE:
+        kind, spec = "upload", {"model": "m", "digest": "sha256:0", "size_bytes": 1}
+    task = Task(job="job_1", kind=kind, attempt=1, spec=spec, inputs={"source": "upload"})
     (scratch / TASK_FILE).write_text(task.model_dump_json())
 
 

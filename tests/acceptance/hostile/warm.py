@@ -83,6 +83,7 @@ def run(scratch: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     for name in preload.LIGHT:
         import_module(name)
-    import_module("headrace_workers.engine.kinds.ingest")
+    for name in ("h5py", "headrace_workers.engine.kinds.ingest", "headrace_workers.engine.kinds.upload"):
+        import_module(name)
     for line in sys.stdin:
         print(json.dumps(run(Path(line.strip()))), flush=True)

@@ -110,3 +110,33 @@ def test_a_backbone_is_frozen_at_first_and_then_fine_tuned(tmp_path: Path, base:
     assert np.array_equal(_layers(further)["conv_1/kernel"], _layers(tuned)["conv_1/kernel"])
     predicted = learning.predict(tmp_path / "p", data, further.package).output
     assert len(learning.pq.read_table(predicted)) == len(data.table)
+
+
+@pytest.mark.parametrize("name", ["text_cnn", "lstm", "transformer", "keras"])
+def test_a_text_network_goes_on_with_the_vocabulary_of_its_base(tmp_path: Path, name: str) -> None:
+    layers = [
+        {"class_name": "Embedding", "config": {"input_dim": 20, "output_dim": 4}},
+        {"class_name": "GlobalAveragePooling1D", "config": {}},
+        {"class_name": "Dense", "config": {"units": 2, "activation": "softmax"}},
+    ]
+    keras = {"architecture": {"class_name": "Sequential", "config": {"layers": layers}}}
+    params = keras if name == "keras" else {"embedding": 4, "vocabulary": 20}
+    params = {**params, "epochs": 4, "learning_rate": 0.05}
+
+    def run(folder: str, good: str, bad: str, base: Path | None = None, **other: Any) -> learning.Ran:
+        texts = [f"{good} film", f"{bad} film", f"{good}, {good}", f"so {bad}"] * 40
+        columns: dict[str, tuple[Any, Any]] = {
+            "text": ("text", texts),
+            "label": ("category", [str(good in text) for text in texts]),
+        }
+        data = learning.write(tmp_path / folder, columns)
+        given = {**params, **other}
+        return learning.train(tmp_path / folder, data, name, "label", base=base, params=given, split=SPLIT)
+
+    base = run("a", "fine", "dull")
+    # None of the words that tell are new ones: what tells them apart comes from the base alone.
+    tuned = run("b", "fine", "dull", base.package, epochs=1, learning_rate=1e-9)
+    assert tuned.done.result["metrics"]["accuracy"] == base.done.result["metrics"]["accuracy"] == 1.0
+    other = run("c", "grand", "grim", base.package)
+    before, after = (Package.load(each.package).predictor.preprocessing for each in (base, other))
+    assert after == before

@@ -182,3 +182,18 @@ def test_the_config_stands_in_the_spec_as_it_was_given() -> None:
     )
     with pytest.raises(ValidationError, match="dictionary"):
         KerasParams(architecture=json.dumps(TEXT))  # type: ignore[arg-type]
+
+
+def test_an_embedding_must_know_every_token_of_the_base(tmp_path: Path) -> None:
+    texts = ["a fine film", "what a bore"] * 40
+    columns: dict[str, tuple[Any, Any]] = {"text": ("text", texts), "label": ("category", ["x", "y"] * 40)}
+    data = learning.write(tmp_path / "data", columns)
+    pool: tuple[str, dict[str, Any]] = ("GlobalAveragePooling1D", {})
+    wide, narrow = (
+        {"architecture": _sequential(("Embedding", {"input_dim": n, "output_dim": 4}), pool, _dense(2))}
+        for n in (20, 5)
+    )
+    given: dict[str, Any] = {"split": {"by": "random"}}
+    base = learning.train(tmp_path / "a", data, "keras", "label", params=wide | {"epochs": 1}, **given)
+    tuned = learning.train(tmp_path / "b", data, "keras", "label", base=base.package, params=narrow, **given)
+    assert "the Embedding knows 5 token numbers, the base's vocabulary has 7" in tuned.failed.message

@@ -49,3 +49,35 @@ def test_tokens_that_training_never_held_change_nothing(tmp_path: Path, reviews:
     asked = pa.table({"text": ["Everything is moving", "Everything is very very moving indeed"]})
     first, second = Package.load(run.package).predict(asked)["probability"].to_pylist()
     assert first == second
+
+
+@pytest.mark.parametrize("name", ["text_cnn", "lstm", "transformer"])
+def test_columns_beside_the_text_count_as_well(tmp_path: Path, name: str) -> None:
+    draw = np.random.default_rng(0)
+    rows = 240
+    loud, long = draw.integers(0, 2, rows), draw.normal(size=rows)
+    first = ["so loud" if each else "so calm" for each in loud]
+    second = draw.choice(["by day", "by night"], rows).tolist()
+    # Neither the texts nor the number alone would do.
+    labels = [
+        f"{'loud' if a else 'calm'} {'long' if b > 0 else 'short'} {c[3:]}"
+        for a, b, c in zip(loud, long, second, strict=True)
+    ]
+    data = learning.write(
+        tmp_path / "data",
+        {
+            "first": ("text", first),
+            "length": ("number", long),
+            "second": ("text", second),
+            "label": ("category", labels),
+        },
+    )
+    params = {"epochs": 20, "learning_rate": 0.01, "embedding": 8, "dropout": 0.0, "early_stopping": None}
+    run = learning.train(tmp_path / "run", data, name, "label", params=params, split={"by": "random"})
+    assert run.done.result["metrics"]["accuracy"] > 0.9
+    package = Package.load(run.package)
+    assert [column.name for column in package.manifest.signature.inputs] == ["first", "length", "second"]
+    asked = pa.table(
+        {"second": ["by day", None], "first": ["so calm", "so loud"], "length": pa.array([2.0, None])}
+    )
+    assert package.predict(asked)["prediction"].to_pylist()[0] == "calm long day"

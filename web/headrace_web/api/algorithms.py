@@ -27,6 +27,7 @@ class Algorithm(BaseModel):
     tasks: list[str]
     features: list[str]
     single_feature: bool
+    needs: list[str]
     params: dict[str, Any] = Field(description="JSON Schema of `params` in a train spec")
 
 
@@ -39,6 +40,7 @@ def _algorithm(entry: Entry) -> Algorithm:
         tasks=list(entry.tasks),
         features=list(entry.features),
         single_feature=entry.single_feature,
+        needs=list(entry.needs),
         params=entry.schema_of_params(),
     )
 

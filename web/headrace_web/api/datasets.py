@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import functools
-import re
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Annotated, Any, get_args
 
 from flask import Response, request
@@ -14,24 +9,19 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from headrace.artifacts import service as artifacts
-from headrace.artifacts.store import CHUNK_BYTES, Stored, read_verified
+from headrace.artifacts.store import Stored, read_verified
 from headrace.datasets import service as datasets
 from headrace.datasets.tables import Dataset as DatasetRow
 from headrace.datasets.tables import DatasetVersion as VersionRow
-from headrace.errors import Conflict, DigestMismatch, Invalid, Malformed
+from headrace.errors import Conflict, Invalid
 from headrace.specs.base import Column, ColumnType
-from headrace_web import body, downloads
+from headrace_web import downloads, uploads
 from headrace_web.calls import Answer, Call
-from headrace_web.idempotency import once
 from headrace_web.pagination import Page, PageQuery, Query
 from headrace_web.routes import Routes
 from headrace_web.shapes import Time
 
 routes = Routes("datasets", "/api/v1/datasets")
-
-HOLD = timedelta(minutes=3)
-"""How long making an upload durable may take, and an upload may stall, before its idempotency key is free."""
-_DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/]{43}=):\s*(?:,|$)")
 
 
 class Dataset(BaseModel):
@@ -162,49 +152,26 @@ def upload(call: Call, name: str, query: UploadQuery) -> Response:
     checked where it is given.
     """
     types = query.column_types()
-    announced = _announced_digest()
-    if announced is not None and request.content_length is not None:
-        _check_room(call, Stored(announced, request.content_length))
-    with call.parts.store.stage() as stage:
-        size_bytes = 0
 
-        def receive(keep: Callable[[], None]) -> bytes:
-            nonlocal size_bytes
-            for piece in body.stream(request, call.parts.settings.max_upload_bytes, chunk=CHUNK_BYTES):
-                stage.write(piece)
-                keep()
-                size_bytes += len(piece)
-            if size_bytes == 0:
-                raise Malformed("The body is empty.")
-            digest = stage.digest()
-            if announced is not None and digest != announced:
-                raise DigestMismatch(f"Content-Digest announces {announced}, but the body is {digest}.")
-            return digest.encode()
+    def act(session: Session, file: Stored) -> Answer:
+        version, started = datasets.upload(
+            session,
+            project=call.project,
+            name=name,
+            file=file,
+            media_type=request.mimetype,
+            filename=query.filename,
+            types=types,
+            created_by=call.principal.key,
+            now=call.now,
+        )
+        return Answer(
+            body=_version(session, name, version),
+            status=202 if started else 200,
+            headers={"Location": f"/api/v1/datasets/{name}/versions/{version.version}"},
+        )
 
-        @functools.cache
-        def commit() -> Stored:
-            _check_room(call, Stored(stage.digest(), size_bytes))
-            return stage.commit()
-
-        def act(session: Session) -> Answer:
-            version, started = datasets.upload(
-                session,
-                project=call.project,
-                name=name,
-                file=commit(),
-                media_type=request.mimetype,
-                filename=query.filename,
-                types=types,
-                created_by=call.principal.key,
-                now=call.now,
-            )
-            return Answer(
-                body=_version(session, name, version),
-                status=202 if started else 200,
-                headers={"Location": f"/api/v1/datasets/{name}/versions/{version.version}"},
-            )
-
-        return once(call, act, status=202, receive=receive, prepare=commit, hold=HOLD)
+    return uploads.take(call, act)
 
 
 @routes.route("GET", "/<name:name>/versions", role="viewer", query=PageQuery, returns=Page[DatasetVersion])
@@ -230,7 +197,10 @@ def show_version(call: Call, name: str, version: int) -> DatasetVersion:
     problems=[409],
 )
 def profile(call: Call, name: str, version: int) -> Response:
-    """Show what is in each column: counts, missing and distinct values, range, quantiles, histogram."""
+    """Show what is in each column: counts, missing and distinct values, range, quantiles, histogram.
+
+    `why` says in words what its type was inferred from.
+    """
     with call.parts.database.read() as session:
         stored = _made_of(session, call, name, version, "profile")
     return downloads.send(call.parts.store, stored, media_type="application/json")
@@ -267,25 +237,9 @@ def delete(call: Call, name: str, version: int, query: DeleteQuery) -> Answer:
     return Answer(body=None)
 
 
-def _check_room(call: Call, file: Stored) -> None:
-    """Raise Limited early where that is plain already; `datasets.upload` decides."""
-    with call.parts.database.read() as session:
-        datasets.check_room(session, call.project, file)
-
-
 def _made_of(session: Session, call: Call, name: str, number: int, what: str) -> Stored:
     version = datasets.version(session, call.project, name, number)
     state = datasets.describe(session, version).state
     if state != "ready":
         raise Conflict(f"{name}@{number} is {state}; this is there once it is ready.")
     return artifacts.artifact(session, version.id, what)
-
-
-def _announced_digest() -> str | None:
-    header = request.headers.get("Content-Digest")
-    if header is None:
-        return None
-    match = _DIGEST.search(header)
-    if match is None:
-        raise Malformed(f"Content-Digest should be sha-256=:<base64 of 32 bytes>:, not {header[:200]!r}.")
-    return f"sha256:{base64.b64decode(match[1]).hex()}"

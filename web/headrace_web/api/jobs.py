@@ -194,7 +194,8 @@ def _event(row: EventRow) -> Event:
     return Event(seq=row.seq, attempt=row.attempt, type=row.type, at=row.at, data=row.data)
 
 
-def _accepted(row: JobRow) -> Answer:
+def accepted(row: JobRow) -> Answer:
+    """Return the answer to whoever has submitted a job."""
     return Answer(body=_job(row), headers={"Location": f"/api/v1/jobs/{row.id}"})
 
 
@@ -206,7 +207,7 @@ def submit(call: Call, body: JobRequest) -> Response:
 
     def act(session: Session) -> Answer:
         created_by = call.principal.key
-        return _accepted(
+        return accepted(
             service.submit(session, project=call.project, request=body, created_by=created_by, now=call.now)
         )
 
@@ -255,7 +256,7 @@ def retry(call: Call, job: str, body: Retry) -> Response:
 
     def act(session: Session) -> Answer:
         created_by = call.principal.key
-        return _accepted(
+        return accepted(
             service.retry(
                 session,
                 project=call.project,

@@ -9,15 +9,19 @@ from pydantic import BaseModel, Field, field_validator
 from sqlalchemy.orm import Session
 
 from headrace.artifacts import service as artifacts
+from headrace.artifacts.store import Stored
 from headrace.errors import Invalid, NotFound
 from headrace.registry import service as registry
+from headrace.registry import uploads as registry_uploads
 from headrace.registry.tables import Model as ModelRow
 from headrace.registry.tables import ModelExplanation as ExplanationRow
 from headrace.registry.tables import ModelVersion as VersionRow
+from headrace.specs import keras_file
 from headrace.specs.base import Spec
-from headrace_web import downloads, preconditions
+from headrace_web import downloads, preconditions, uploads
 from headrace_web.api import evaluations
 from headrace_web.api.evaluations import Evaluation
+from headrace_web.api.jobs import Job, accepted
 from headrace_web.calls import Answer, Call
 from headrace_web.pagination import Page, PageQuery, Query
 from headrace_web.routes import Routes
@@ -120,6 +124,12 @@ class AliasTarget(Spec):
     version: Annotated[int, Field(ge=1, le=999_999_999)]
 
 
+class UploadQuery(Query):
+    """The query of an upload."""
+
+    filename: Annotated[str | None, Field(max_length=255, description="What the file is called")] = None
+
+
 class CompareQuery(Query):
     """The query of a comparison."""
 
@@ -179,6 +189,43 @@ def show(call: Call, name: str) -> Model:
     """Show one model."""
     with call.parts.database.read() as session:
         return _model(session, registry.model(session, call.project, name))
+
+
+@routes.route(
+    "POST",
+    "/<name:name>/versions",
+    role="submitter",
+    query=UploadQuery,
+    consumes=(keras_file.MEDIA_TYPE,),
+    returns=Job,
+    status=202,
+    creates="name",
+    idempotent=True,
+    problems=[429],
+)
+def upload(call: Call, name: str, query: UploadQuery) -> Response:
+    """Upload a network as a `.keras` file (Keras 3) to start from.
+
+    The body is the file itself. The answer is the job that reads it: layers of the allow-list of `keras`, one
+    image or table in, and nothing that runs code. When it has succeeded there is a new version, which has
+    learned but predicts nothing by itself: its `task` is `backbone`, and train jobs of `image_transfer` or
+    `keras` can name it as their `base`. `Content-Digest: sha-256=:…:` is checked where it is given.
+    """
+
+    def act(session: Session, file: Stored) -> Answer:
+        return accepted(
+            registry_uploads.upload(
+                session,
+                project=call.project,
+                name=name,
+                file=file,
+                filename=query.filename,
+                created_by=call.principal.key,
+                now=call.now,
+            )
+        )
+
+    return uploads.take(call, act, head=keras_file.HEAD, look=_refuse_others)
 
 
 @routes.route("GET", "/<name:name>/versions", role="viewer", query=PageQuery, returns=Page[ModelVersion])
@@ -319,6 +366,12 @@ def delete_version(call: Call, name: str, version: int) -> Answer:
 
 def _explanation(row: ExplanationRow) -> VersionExplanation:
     return VersionExplanation(job=row.job, method=row.method, dataset=row.dataset, created_at=row.created_at)
+
+
+def _refuse_others(head: bytes) -> None:
+    problem = keras_file.wrong_start(head)
+    if problem:
+        raise Invalid.field("body", msg=problem)
 
 
 def _alias(name: str, alias: str, version: int) -> Answer:

@@ -11,10 +11,9 @@ from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import read_verified
 from headrace.datasets import service as datasets
 from headrace.errors import NotFound
-from headrace.specs.base import NAME_PATTERN
 from headrace_web.api import datasets as api
 from headrace_web.calls import Call
-from headrace_web.dashboard.pages import HTML, Pages, following, page
+from headrace_web.dashboard.pages import HTML, INPUT_PATTERN, Pages, following, page
 from headrace_web.pagination import PageQuery
 
 pages = Pages("datasets")
@@ -35,8 +34,7 @@ def index(call: Call, query: PageQuery) -> Response:
         datasets=shown,
         following=following(query.following(found)),
         media_types=datasets.MEDIA_TYPES,
-        # Browsers read it by stricter rules, where a dash in brackets is escaped.
-        pattern=NAME_PATTERN.strip("^$").replace("._-", r"._\-"),
+        pattern=INPUT_PATTERN,
     )
 
 

@@ -9,10 +9,12 @@ from flask import Response, request
 from headrace.artifacts import service as artifacts
 from headrace.errors import Invalid, NotFound
 from headrace.registry import service as registry
+from headrace.specs import keras_file
 from headrace_web.api import models as api
+from headrace_web.api.jobs import Job
 from headrace_web.calls import Call
 from headrace_web.dashboard import evaluations
-from headrace_web.dashboard.pages import FORM, HTML, Pages, following, page, to
+from headrace_web.dashboard.pages import FORM, HTML, INPUT_PATTERN, Pages, following, page, to
 from headrace_web.pagination import PageQuery
 
 pages = Pages("models")
@@ -30,7 +32,22 @@ def index(call: Call, query: PageQuery) -> Response:
             (row, registry.latest(session, row), registry.aliases_of(session, row)) for row in found.items
         ]
     link = following(query.following(found))
-    return page("models.html", models=shown, following=link, headlines=HEADLINES)
+    return page("models.html", models=shown, following=link, headlines=HEADLINES, pattern=INPUT_PATTERN)
+
+
+@pages.route(
+    "POST",
+    "/models/<name:name>/versions",
+    role="submitter",
+    query=api.UploadQuery,
+    consumes=(keras_file.MEDIA_TYPE,),
+    returns=Job,
+    status=202,
+    creates="name",
+)
+def upload(call: Call, name: str, query: api.UploadQuery) -> Response:
+    """Take an upload: the body is the file itself, sent by a script of the page."""
+    return api.upload(call, name, query)
 
 
 @pages.route("GET", "/models/<name:name>", role="viewer", query=PageQuery, produces=HTML)
@@ -45,13 +62,13 @@ def show_version(call: Call, name: str, version: int) -> Response:
     with call.parts.database.read() as session:
         row = registry.version(session, call.project, name, version)
         aliases = registry.aliases_of(session, registry.model(session, call.project, name))
-        stored = artifacts.artifact(session, row.id, "evaluation")
+        stored = artifacts.attached(session, row.id).get("evaluation")
     return page(
         "model_version.html",
         name=name,
         version=row,
         aliases=[alias for alias, number in aliases.items() if number == row.version],
-        **evaluations.shown(call, stored),
+        **({} if stored is None else evaluations.shown(call, stored)),
     )
 
 

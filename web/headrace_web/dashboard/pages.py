@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from headrace.access import sign_ins
 from headrace.access.service import Principal
 from headrace.errors import Forbidden, Malformed, Unauthenticated
+from headrace.specs.base import NAME_PATTERN
 from headrace_web import auth, errors
 from headrace_web.calls import Call, Parts
 from headrace_web.routes import Route, Routes
@@ -22,6 +23,8 @@ COOKIE = "headrace_session"
 FORM = "application/x-www-form-urlencoded"
 HTML = "text/html"
 SIGN_IN = "/sign-in"
+INPUT_PATTERN = NAME_PATTERN.strip("^$").replace("._-", r"._\-")
+"""What a name matches, as browsers want it: by stricter rules a dash in brackets is escaped."""
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

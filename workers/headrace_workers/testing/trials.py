@@ -89,7 +89,9 @@ def trials(algorithm: Algorithm, *, thorough: bool) -> list[Trial]:
     params = algorithm.params.model_validate(algorithm.trial)
     algorithm = algorithm.narrowed(algorithm.trial)
     for task in (task for task in algorithm.tasks if not params.misfits(task)):
-        groups: list[tuple[ColumnType, ...]] = [(kind,) for kind in algorithm.features]
+        groups: list[tuple[ColumnType, ...]] = [
+            (kind,) if kind in algorithm.needs else (*algorithm.needs, kind) for kind in algorithm.features
+        ]
         if not algorithm.single_feature:
             groups = [algorithm.features, *(groups if thorough and len(groups) > 1 else [])]
         elif not thorough:
@@ -105,7 +107,8 @@ def _learnable(algorithm: Algorithm, task: TaskType, kinds: Sequence[ColumnType]
     angles, target = _target(task, ROWS, rng)
     columns = _shown(algorithm, kinds, angles, rng)
     split = {"by": "random", "validation": 0.2, "test": 0.2}
-    name = f"{task} by {kinds[0] if len(kinds) == 1 else 'every type of column'}"
+    every = len(kinds) == len(algorithm.features) > 1
+    name = f"{task} by {'every type of column' if every else ' and '.join(kinds)}"
     return _trial(algorithm, name, task, columns | {TARGET: target}, FLOORS[task], split)
 
 

@@ -5,7 +5,7 @@ database and returns a `Resolved`: defaults filled in, refs pinned. ``prepare(se
 the job process is given. ``commit(session, job, done, files, now)`` makes the effects, in the transaction
 that ends the job, and returns the job's result, whose entries ``RESULT`` names.
 
-`ingest` is submitted by an upload only, so users cannot ask for it.
+`ingest` and `upload` are submitted by uploads only, of datasets and of models, so users cannot ask for them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Kind(Protocol):
 
 def kind(name: str) -> Kind:
     """Return the kind called ``name``. Raises KeyError."""
-    from headrace.jobs.kinds import evaluate, explain, ingest, predict, reproduce, train
+    from headrace.jobs.kinds import evaluate, explain, ingest, predict, reproduce, train, upload
 
     kinds: dict[str, Any] = {
         "ingest": ingest,
@@ -80,6 +80,7 @@ def kind(name: str) -> Kind:
         "predict": predict,
         "explain": explain,
         "reproduce": reproduce,
+        "upload": upload,
     }
     found: Kind = kinds[name]
     return found

@@ -13,8 +13,7 @@ from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import Stored
 from headrace.datasets.tables import DatasetVersion
 from headrace.errors import Invalid
-from headrace.jobs.kinds import Lane, Preparation, Resolved
-from headrace.jobs.kinds.base_version import BASE
+from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version
 from headrace.jobs.kinds.train import prepare_training
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
@@ -49,11 +48,10 @@ def prepare(session: Session, job: Job) -> Preparation:
     spec = ReproduceSpec.model_validate(job.spec)
     _, version = registry.resolve(session, job.project, spec.model, "spec", "model")
     training = TrainSpec.model_validate(version.lineage["spec"])
-    files = artifacts.attached(session, version.id)
-    base = {BASE: files[BASE]} if training.base else {}
+    base = base_version.kept(session, version)
     dataset = version.lineage["dataset"]
     preparation = prepare_training(session, training, dataset, _dataset(session, version), base)
-    package = files["package"].digest
+    package = artifacts.artifact(session, version.id, "package").digest
     return replace(
         preparation,
         inputs={**preparation.inputs, "package": package},

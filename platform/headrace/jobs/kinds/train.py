@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -203,6 +203,8 @@ def _features(
                 "algorithm",
                 msg=f"{chosen.name} takes {takes} columns; {spec.dataset} has none but the target",
             )
+        if lacking := _lacking(chosen, features, columns):
+            raise Invalid.field("spec", "algorithm", msg=f"{lacking}; {spec.dataset} has none but the target")
         if chosen.single_feature and len(features) > 1:
             raise Invalid.field(
                 "spec",
@@ -231,6 +233,14 @@ def _features(
             wrong.append(FieldError(loc=("spec", "features", index), msg=problem))
     if not wrong and chosen.single_feature and len(spec.features) > 1:
         wrong.append(FieldError(loc=("spec", "features"), msg=f"{chosen.name} takes one column"))
+    if not wrong and (lacking := _lacking(chosen, spec.features, columns)):
+        wrong.append(FieldError(loc=("spec", "features"), msg=f"{lacking} among them"))
     if wrong:
         raise Invalid(wrong)
     return spec.features
+
+
+def _lacking(chosen: Algorithm, features: Sequence[str], columns: dict[str, ColumnType]) -> str | None:
+    """Return what ``chosen`` needs and the ``features`` are not, None where nothing is lacking."""
+    lacking = [kind for kind in chosen.needs if kind not in {columns[name] for name in features}]
+    return f"{chosen.name} needs a {' and a '.join(lacking)} column" if lacking else None

@@ -1,6 +1,7 @@
 // Sends a file as it is, streamed by the browser, and shows how far it is.
 
 const TYPES = { csv: "text/csv", zip: "application/zip", ndjson: "application/x-ndjson", jsonl: "application/x-ndjson", parquet: "application/vnd.apache.parquet" };
+const NETWORKS = { keras: "application/vnd.keras+zip" };
 
 function explain(request) {
   try {
@@ -25,10 +26,11 @@ document.querySelectorAll("form[data-upload]").forEach((form) => {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const file = form.elements.file.files[0];
-    const type = TYPES[file.name.split(".").pop().toLowerCase()];
-    if (!type) return end(`What is ${file.name}? Its name should end in ${Object.keys(TYPES).map((end) => "." + end).join(", ")}.`);
+    const types = form.dataset.upload === "/models" ? NETWORKS : TYPES;
+    const type = types[file.name.split(".").pop().toLowerCase()];
+    if (!type) return end(`What is ${file.name}? Its name should end in ${Object.keys(types).map((end) => "." + end).join(", ")}.`);
     const request = new XMLHttpRequest();
-    request.open("POST", `/datasets/${encodeURIComponent(form.elements.name.value)}/versions?filename=${encodeURIComponent(file.name)}`);
+    request.open("POST", `${form.dataset.upload}/${encodeURIComponent(form.elements.name.value)}/versions?filename=${encodeURIComponent(file.name)}`);
     request.setRequestHeader("Accept", "application/json");
     request.setRequestHeader("Content-Type", type);
     request.setRequestHeader("X-Form-Token", form.elements.form_token.value);
@@ -39,7 +41,7 @@ document.querySelectorAll("form[data-upload]").forEach((form) => {
     request.onload = () => {
       if (request.status >= 300) return end(explain(request));
       const made = JSON.parse(request.responseText);
-      location.assign(`/datasets/${made.dataset}/versions/${made.version}`);
+      location.assign(made.dataset ? `/datasets/${made.dataset}/versions/${made.version}` : `/jobs/${made.id}`);
     };
     request.onerror = () => end(explain(request));
     button.disabled = true;

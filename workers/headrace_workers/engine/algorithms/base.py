@@ -24,7 +24,7 @@ class TensorSpec(NamedTuple):
     """One input: the shape of one row, and the NumPy name of the dtype.
 
     ``levels``, of a table: how many level numbers each of its positions has, 0 where it holds a number;
-    empty where all do.
+    empty where all do. Of a text: how many token numbers there are.
     """
 
     shape: tuple[int, ...]
@@ -144,6 +144,13 @@ class Learner(ABC):
         Raises `headrace.errors.BadSpec` when nothing of it fits.
         """
         raise NotImplementedError(f"{type(self).__name__} always learns from the beginning")
+
+    def adopt(self, backbone: Any) -> None:
+        """Take over what the Keras model ``backbone``, an uploaded network, has learned, before the fit.
+
+        Raises `headrace.errors.BadSpec` when nothing of it fits.
+        """
+        raise NotImplementedError(f"{type(self).__name__} starts from no uploaded network")
 
     @abstractmethod
     def predict(self, inputs: Arrays) -> NDArray[np.floating]:

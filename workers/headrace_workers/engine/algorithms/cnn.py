@@ -24,6 +24,8 @@ Side = Annotated[int, Field(ge=4, le=1024)]
 class CnnParams(NetworkParams):
     """Params of `cnn`; by default conv 32, pool, conv 64, pool, flatten, dense 128, with dropout."""
 
+    encoding = ("image_size", "channels")
+
     epochs: Epochs = 10
     filters: Annotated[
         list[Annotated[int, Field(ge=1, le=4096)]],

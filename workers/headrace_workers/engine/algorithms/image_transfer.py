@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from headrace.errors import BadSpec
 from headrace.specs.algorithms import Algorithm, Params
-from headrace_workers.engine.algorithms.base import Learner, Problem
+from headrace_workers.engine.algorithms.base import Problem
 from headrace_workers.engine.algorithms.network import Network
 from headrace_workers.engine.algorithms.params import Augmentation, Dropout, Epochs, NetworkParams
 
@@ -38,7 +38,7 @@ class ImageTransferParams(NetworkParams):
 class ImageTransfer(Network):
     """All but the output layer of a base, with a new output: at first frozen, then fine-tuned.
 
-    There is no network before `start_from`. The base's normalisations keep to what they have learned.
+    There is no network before `adopt`. The base's normalisations keep to what they have learned.
     """
 
     params_class = ImageTransferParams
@@ -48,17 +48,17 @@ class ImageTransfer(Network):
         self._backbone: Any = None
         super().__init__(params, problem, model)
 
-    def start_from(self, base: Learner) -> None:
-        """Take over all of the network ``base`` but its output."""
+    def adopt(self, backbone: Any) -> None:
+        """Take over all of the network ``backbone`` but its output."""
         import keras
 
-        if not isinstance(base, Network) or len(base.model.layers) < 3:
-            raise BadSpec("base: it has no layer between its input and its output to start from.")
-        below = base.model.layers[-1].input
-        backbone = keras.Model(base.model.inputs, below, name="backbone")
+        below = _below_the_output(backbone)
+        if [*backbone.input] != ["image"] or below is None or len(below.shape) not in (2, 4):
+            raise BadSpec("base: it has no layer between an image and its output to start from.")
+        body = keras.Model(backbone.input, below, name="backbone")
         # The base stays as it is.
-        self._backbone = keras.models.clone_model(backbone)
-        self._backbone.set_weights(backbone.get_weights())
+        self._backbone = keras.models.clone_model(body)
+        self._backbone.set_weights(body.get_weights())
         self.use(self.assemble())
 
     def build(self, inputs: dict[str, Any]) -> Any:
@@ -83,10 +83,32 @@ class ImageTransfer(Network):
         return super().assemble() if self._backbone is not None else None
 
 
+def _below_the_output(model: Any) -> Any:
+    """Return the tensor that goes into the output of ``model``, None where there is nothing below.
+
+    The output is the last dense layer, where only activations follow it; else ``model`` has none.
+    """
+    from keras import layers
+
+    tensor = model.outputs[0]
+    while True:
+        made = tensor._keras_history.operation
+        if isinstance(made, layers.InputLayer):
+            return None
+        if isinstance(made, layers.Dense):
+            below = made.input
+            entry = isinstance(below._keras_history.operation, layers.InputLayer | layers.Rescaling)
+            return None if entry else below
+        if not isinstance(made, layers.Softmax | layers.Activation | layers.ReLU | layers.Concatenate):
+            return model.outputs[0]
+        # Of a network of one unit for two classes: the second is what it gives, the first zero times that.
+        tensor = made.input[-1] if isinstance(made.input, list) else made.input
+
+
 ALGORITHM = Algorithm(
     name="image_transfer",
     title="Transfer of a convolutional network",
-    summary="Images to classes, starting from a network of one's own that knows images: few rows are enough.",
+    summary="Images to classes, from a network that knows images, of one's own or uploaded: few rows do.",
     source="Yosinski et al. 2014, How transferable are features in deep neural networks?",
     tasks=("classification", "regression"),
     features=("image",),
@@ -95,7 +117,7 @@ ALGORITHM = Algorithm(
     gradients=True,
     single_feature=True,
     streams=True,
-    bases=("cnn", "image_transfer"),
+    bases=("cnn", "image_transfer", "keras"),
     needs_base=True,
     trial={"epochs": 6, "frozen_epochs": 3, "learning_rate": 0.01},
 )

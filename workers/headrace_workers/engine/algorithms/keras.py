@@ -181,6 +181,13 @@ def _check(architecture: Architecture, problem: Problem) -> None:
             f"architecture: the network takes rows of {text(wanted)}, the features become {text(shape)} "
             "(a category is a value for each of its levels, one for missing, one for unseen)."
         )
+    first = architecture.first()[1]
+    numbers = problem.inputs[kind].levels
+    if kind == "text" and isinstance(first, Embedding) and first.input_dim < numbers[0]:
+        raise BadSpec(
+            f"architecture: the Embedding knows {first.input_dim} token numbers, the base's vocabulary has "
+            f"{numbers[0]}."
+        )
     try:
         units = infer(architecture, shape).output[0]
     except ValidationError as error:
@@ -201,5 +208,6 @@ ALGORITHM = Algorithm(
     code="headrace_workers.engine.algorithms.keras:Keras",
     gradients=True,
     streams=True,
+    bases=("keras",),
     trial={"architecture": TRIAL, "epochs": 20, "learning_rate": 0.01},
 )

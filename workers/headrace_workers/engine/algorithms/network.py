@@ -103,7 +103,12 @@ class Network(Learner):
 
     def start_from(self, base: Learner) -> None:
         """Take over each layer that ``base`` has by the same name, in the same shape; see `Learner`."""
-        learned = base.learned()
+        assert isinstance(base, Network)
+        self.adopt(base.model)
+
+    def adopt(self, backbone: Any) -> None:
+        """Take over each layer that ``backbone`` has by the same name, in the same shape; see `Learner`."""
+        learned = {weight.path: weight.numpy() for weight in backbone.weights}
         layers: dict[str, list[Any]] = {}
         for weight in self.model.weights:
             layers.setdefault(weight.path.rpartition("/")[0], []).append(weight)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from abc import abstractmethod
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from headrace.specs.algorithms import Params
+from headrace.specs.base import ColumnType
 from headrace_workers.engine.algorithms.base import Encoding, TextEncoding
 from headrace_workers.engine.algorithms.network import Network
 from headrace_workers.engine.algorithms.params import Dropout, EarlyStopping, Epochs, NetworkParams
@@ -30,26 +32,62 @@ Length = Annotated[
     ),
 ]
 Embedding = Annotated[int, Field(ge=1, le=4096, description="Values that each token becomes.")]
+Hidden = Annotated[
+    list[Annotated[int, Field(ge=1, le=65_536)]],
+    Field(
+        max_length=32,
+        description="Units of each dense layer between the columns that are no text, where there are any, "
+        "and the output.",
+    ),
+]
+
+TABLE: tuple[ColumnType, ...] = ("number", "integer", "boolean", "category", "timestamp")
+"""What the text networks take beside text."""
 
 
 class TextParams(NetworkParams):
     """Params of every text network."""
 
+    encoding = ("vocabulary", "length")
+
     epochs: Epochs = 10
     vocabulary: Vocabulary = 10_000
     length: Length = None
     embedding: Embedding = 64
+    hidden: Hidden = [32]
     dropout: Dropout = 0.5
     early_stopping: EarlyStopping = 2
 
 
 class TextNetwork(Network):
-    """A network on the token numbers of one column."""
+    """A network on token numbers: one part for each column of text, dense layers for all other columns.
+
+    What the parts give stands side by side before the output.
+    """
 
     params_class = TextParams
+    params: TextParams
 
     @classmethod
     def encoding(cls, params: Params) -> Encoding:
         """Return the vocabulary and the length asked for."""
         assert isinstance(params, TextParams)
         return Encoding(text=TextEncoding(params.vocabulary, params.length, padding="right"))
+
+    @abstractmethod
+    def read(self, tokens: Any, suffix: str) -> Any:
+        """Return what becomes of one column's ``tokens``; ``suffix`` ends the names of its layers."""
+
+    def build(self, inputs: dict[str, Any]) -> Any:
+        """Return all parts side by side."""
+        from keras import layers
+
+        parts = [
+            self.read(tensor, name.removeprefix("text")) for name, tensor in inputs.items() if name != "table"
+        ]
+        if "table" in inputs:
+            x = inputs["table"]
+            for i, units in enumerate(self.params.hidden, 1):
+                x = self.hidden(layers.Dense, f"table_{i}", units)(x)
+            parts.append(x)
+        return layers.Concatenate(name="beside")(parts) if len(parts) > 1 else parts[0]

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from headrace.errors import BadData
 from headrace.specs.base import ColumnType
+from headrace_workers.engine.data import reasons
 from headrace_workers.engine.data.arrow_types import ARROW_TYPES, are_within_years
 from headrace_workers.engine.data.string_values import DoesNotFit, StringColumn
 
@@ -50,6 +51,15 @@ class ArrowColumn:
     def arrow_type(self) -> pa.DataType:
         """The Arrow type of the values that `convert` returns now."""
         return ARROW_TYPES[self.type]
+
+    @property
+    def why(self) -> str | None:
+        """See `StringColumn.why`."""
+        if self.forced:
+            return reasons.ASKED
+        if pa.types.is_null(self._found):
+            return reasons.EVERY_VALUE[None]
+        return None if self.type == "text" else f"the file says {str(self._found)[:100]}"
 
     def convert(self, values: pa.Array) -> pa.Array:
         """Return ``values`` typed. Raises `DoesNotFit` where one has no place in the type."""

@@ -73,6 +73,11 @@ class CsvFile:
         """The columns' types; None where it takes the counts of values to tell category from text."""
         return {c.name: c.forced or (c.type if c.type != "text" else None) for c in self.columns}
 
+    @property
+    def reasons(self) -> dict[str, str | None]:
+        """See `Source.reasons`."""
+        return {c.name: c.why for c in self.columns}
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield all rows as batches of one schema.
 

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from headrace.errors import BadData
 from headrace.specs.base import ColumnType
+from headrace_workers.engine.data import reasons
 from headrace_workers.engine.data.arrow_types import ARROW_TYPES
 from headrace_workers.engine.data.string_values import DoesNotFit, StringColumn, to_timestamps
 
@@ -59,6 +60,11 @@ class JsonColumn:
     def arrow_type(self) -> pa.DataType:
         """The Arrow type of the values that `convert` returns now."""
         return ARROW_TYPES[self.type or "text"]
+
+    @property
+    def why(self) -> str | None:
+        """See `StringColumn.why`."""
+        return reasons.of_values(self.type, forced=self.forced is not None)
 
     def convert(self, values: list[Any]) -> pa.Array:
         """Return ``values`` typed, widening ``type`` where they need it. Raises `DoesNotFit`."""

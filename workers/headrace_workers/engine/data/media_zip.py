@@ -25,6 +25,7 @@ from headrace.errors import BadData
 from headrace.specs.base import ColumnType
 from headrace_workers.engine.data import audio, media
 from headrace_workers.engine.data.arrow_types import ARROW_TYPES
+from headrace_workers.engine.data.reasons import ASKED
 
 MAX_MEMBERS: Final = 200_000
 MAX_DIRECTORY_BYTES: Final = 24 << 20
@@ -80,6 +81,8 @@ class MediaZip:
                     f"{LABEL} ({' or '.join(LABEL_TYPES)}), not {name[:100]} ({type_})"
                 )
         self.types: dict[str, ColumnType] = {column: column, LABEL: "category", **types}
+        self.reasons = {column: "a file of each folder", LABEL: "the name of the file's folder"}
+        self.reasons |= dict.fromkeys(types, ASKED)
         self.fraction = 0.0
 
     def batches(self) -> Iterator[pa.RecordBatch]:

@@ -58,6 +58,11 @@ class NdjsonFile:
         """The columns' types; None where it takes the counts of values to tell category from text."""
         return {c.name: c.forced or (c.type if c.type != "text" else None) for c in self._columns.values()}
 
+    @property
+    def reasons(self) -> dict[str, str | None]:
+        """See `Source.reasons`."""
+        return {c.name: c.why for c in self._columns.values()}
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield all rows as batches of one schema. Raises `ReadAgain`, and `BadData` with the line."""
         schema, widened, row = None, False, 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -29,7 +29,10 @@ from headrace_workers.engine.data.text import TextEncoder, TextFitting
 
 TABLE, IMAGE, TEXT = "table", "image", "text"
 """The inputs that columns become: all numbers of a row in one vector, an image (that of a sound is
-its spectrogram), and a text's tokens."""
+its spectrogram), and a text's tokens.
+
+A second column of text is the input ``text_2``, and so on, in the order of the features.
+"""
 
 BATCH_BYTES = 32 * 1024**2
 
@@ -67,14 +70,14 @@ class Preprocessing(BaseModel):
     @property
     def inputs(self) -> dict[str, TensorSpec]:
         """What `encode` returns for each row."""
-        specs = {}
+        specs: dict[str, TensorSpec] = {}
         width = 0
         levels: list[int] = []
         for encoder in self.encoders:
             if isinstance(encoder, ImageEncoder | AudioEncoder):
                 specs[IMAGE] = TensorSpec(encoder.shape, "uint8")
             elif isinstance(encoder, TextEncoder):
-                specs[TEXT] = TensorSpec(encoder.shape, "int32")
+                specs[_text_input(specs)] = TensorSpec(encoder.shape, "int32", (encoder.numbers,))
             else:
                 width += encoder.width
                 if isinstance(encoder, CategoryEncoder) and not encoder.one_hot:
@@ -118,11 +121,17 @@ class Preprocessing(BaseModel):
             if isinstance(encoder, ImageEncoder | AudioEncoder):
                 inputs[IMAGE], problems = encoder.encode(values)
             elif isinstance(encoder, TextEncoder):
-                inputs[TEXT] = encoder.encode(values)
+                inputs[_text_input(inputs)] = encoder.encode(values)
             else:
                 encoder.encode(values, table[:, start : start + encoder.width])
                 start += encoder.width
         return Encoded(inputs, problems)
+
+
+def _text_input(there: Mapping[str, Any]) -> str:
+    """Return the name of the next input of text, where those of ``there`` have one."""
+    number = sum(name.startswith(TEXT) for name in there) + 1
+    return TEXT if number == 1 else f"{TEXT}_{number}"
 
 
 def fit(

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.specs.base import Column, ColumnType
+from headrace_workers.engine.data import reasons
 from headrace_workers.engine.data.column_profiles import (
     QUANTILES,
     NumberProfile,
@@ -43,6 +44,7 @@ class Profile:
         self._budget = max(MAX_CATEGORIES, min(MAX_DISTINCT, TOTAL_DISTINCT // columns))
         self._profiles = [profile_of(field.type, self._budget) for field in schema]
         self._missing = [0] * columns
+        self._open: set[int] = set()
         self._numeric = [i for i, p in enumerate(self._profiles) if isinstance(p, NumberProfile)]
         self._sample = RowSample(min(MAX_SAMPLED_ROWS, TOTAL_SAMPLED // columns))
 
@@ -60,6 +62,7 @@ class Profile:
 
     def columns(self, types: Mapping[str, ColumnType | None]) -> list[Column]:
         """Return the columns with their final types; of a string column, None in ``types`` leaves it open."""
+        self._open = {index for index, field in enumerate(self._schema) if types[field.name] is None}
         return [
             Column(
                 name=field.name,
@@ -69,13 +72,17 @@ class Profile:
             for index, field in enumerate(self._schema)
         ]
 
-    def as_json(self, columns: list[Column]) -> dict[str, Any]:
-        """Return ``{"rows": n, "columns": {name: {…}}}``; ``columns`` as `columns` returned them."""
+    def as_json(self, columns: list[Column], why: Mapping[str, str | None] | None = None) -> dict[str, Any]:
+        """Return ``{"rows": n, "columns": {name: {…}}}``; ``columns`` as `columns` returned them.
+
+        ``why``: why each has its type, as far as the file tells.
+        """
         quantiles = self._quantiles()
         found: dict[str, Any] = {}
         for index, column in enumerate(columns):
             count, missing = self.rows - self._missing[index], self._missing[index]
-            entry: dict[str, Any] = {"type": column.type, "count": count, "missing": missing}
+            reason = self._why(index, column.type, (why or {}).get(column.name))
+            entry: dict[str, Any] = {"type": column.type, "why": reason, "count": count, "missing": missing}
             entry |= self._profiles[index].as_json()
             if index in quantiles:
                 entry["quantiles"] = quantiles[index]
@@ -87,6 +94,14 @@ class Profile:
         assert isinstance(profile, StringProfile)
         few = profile.distinct <= MAX_CATEGORIES and 2 * profile.distinct <= self.rows
         return "category" if few else "text"
+
+    def _why(self, index: int, type: ColumnType, known: str | None) -> str | None:
+        profile = self._profiles[index]
+        if index not in self._open or not isinstance(profile, StringProfile) or not profile.distinct:
+            return known
+        distinct = profile.distinct
+        counted = reasons.of_strings(type, distinct, distinct <= self._budget, self.rows, MAX_CATEGORIES)
+        return f"{counted}; {known}" if known else counted
 
     def _quantiles(self) -> dict[int, dict[str, Any]]:
         rows = self._sample.rows()

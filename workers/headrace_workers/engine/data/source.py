@@ -35,6 +35,10 @@ class Source(Protocol):
     def types(self) -> Mapping[str, ColumnType | None]:
         """The columns' types once all is read; None where it takes counts to tell category from text."""
 
+    @property
+    def reasons(self) -> Mapping[str, str | None]:
+        """Why the columns have their types, once all is read, in words; None where counts alone tell."""
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield all rows, at least one, as batches of one schema. Raises `BadData` and `ReadAgain`."""
 

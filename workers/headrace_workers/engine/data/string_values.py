@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 
 from headrace.errors import BadData
 from headrace.specs.base import ColumnType
+from headrace_workers.engine.data import reasons
 from headrace_workers.engine.data.arrow_types import ARROW_TYPES, are_within_years
 
 MISSING: Final = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
@@ -86,11 +87,17 @@ class StringColumn:
         self._decimal_comma = decimal_comma
         self.forced = forced
         self.type: ColumnType | None = forced
+        self._note: str | None = None
 
     @property
     def arrow_type(self) -> pa.DataType:
         """The Arrow type of the values that `convert` returns now."""
         return ARROW_TYPES[self.type or "text"]
+
+    @property
+    def why(self) -> str | None:
+        """Why it has this type, in words; None where that takes the counts of all values."""
+        return reasons.of_values(self.type, forced=self.forced is not None, note=self._note)
 
     def convert(self, values: pa.Array) -> pa.Array:
         """Return ``values`` (strings, missing as null) typed, widening ``type`` where they need it.
@@ -102,7 +109,8 @@ class StringColumn:
         if self.forced:
             converted = self._convert(values, self.forced)
             if converted is None:
-                raise self._misfit(values, self.forced)
+                place, shown = self._misfit(values, self.forced)
+                raise DoesNotFit(place, f"column {self.name!r}: {shown} is not {_MEANT[self.forced]}")
             return converted
         for wider in _WIDER[self.type]:
             # Mostly a few values tell, before all are tried.
@@ -110,6 +118,8 @@ class StringColumn:
                 continue
             converted = self._convert(values, wider)
             if converted is not None:
+                if wider == "text" and self.type != "text":
+                    self._note = self._what_else(values)
                 self.type = wider
                 return converted
         raise AssertionError("every string is text")
@@ -122,17 +132,25 @@ class StringColumn:
             values = pc.replace_substring(values, ",", ".")
         return _convert(values, to, forced=self.forced is not None)
 
-    def _misfit(self, values: pa.Array, forced: ColumnType) -> DoesNotFit:
+    def _what_else(self, values: pa.Array) -> str | None:
+        """Say which of ``values``, that make it text, differs from numbers, or what else, before it."""
+        known = values.drop_null()
+        before: ColumnType = self.type or "number"
+        if self.type is None and self._convert(known.slice(0, 1), before) is None:
+            return None
+        return f"not {before}, since {self._misfit(known, before)[1]} is among the values"
+
+    def _misfit(self, values: pa.Array, type_: ColumnType) -> tuple[int, str]:
+        """Return the place of the first value that is not ``type_``, and how to show it."""
         start, length = 0, len(values)
         while length > 1:
             half = length // 2
-            if self._convert(values.slice(start, half), forced) is None:
+            if self._convert(values.slice(start, half), type_) is None:
                 length = half
             else:
                 start, length = start + half, length - half
         value = values[start].as_py()
-        shown = repr(value if len(value) <= 80 else value[:80] + "…")
-        return DoesNotFit(start, f"column {self.name!r}: {shown} is not {_MEANT[forced]}")
+        return start, repr(value if len(value) <= 80 else value[:80] + "…")
 
 
 def _convert(values: pa.Array, to: ColumnType, *, forced: bool) -> pa.Array | None:

@@ -83,6 +83,11 @@ class TextEncoder(BaseModel):
         """The shape of one text."""
         return (self.length,)
 
+    @property
+    def numbers(self) -> int:
+        """How many token numbers there are."""
+        return len(self.tokens) + RESERVED
+
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {token: number for number, token in enumerate(self.tokens, RESERVED)}

@@ -52,7 +52,7 @@ def run(task: Task, context: Context) -> Done:
         except ReadAgain:
             reading += 1
     columns = profile.columns(source.types)
-    _write_json(context.out / PROFILE, profile.as_json(columns))
+    _write_json(context.out / PROFILE, profile.as_json(columns, source.reasons))
     _write_json(context.out / ROWS, sample.as_json())
     context.progress(1.0, f"{profile.rows} rows")
     return Done(

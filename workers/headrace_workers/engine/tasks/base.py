@@ -221,6 +221,6 @@ def fit_rows(training: Training, also: Any = lambda batch: None) -> Preprocessin
         training.batches(split.TRAINING),
         training.features,
         training.reader.types,
-        training.learner_class.encoding(training.params),
+        training.encoding(),
         also=also,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,8 @@ from headrace.errors import BadData, BadSpec
 from headrace.specs.jobs import TrainSpec
 from headrace.specs.task import Task
 from headrace_workers.engine import environment, package, tasks
-from headrace_workers.engine.algorithms.base import Learner
+from headrace_workers.engine.algorithms.base import Encoding, Learner
+from headrace_workers.engine.backbones import package as backbones
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data import split
 from headrace_workers.engine.data.preprocessing import Preprocessing
@@ -31,6 +33,9 @@ PREPARED, FITTED = 0.1, 0.9
 
 MAX_BAD_ROWS = 0.1
 """The fraction of training and validation rows that may be unusable: images that cannot be read."""
+
+BACKBONE = "backbone"
+"""The input that is the package of an uploaded network."""
 
 MAX_SIGNATURE_BYTES = 200_000
 """What a job's last message has room for."""
@@ -60,6 +65,7 @@ class Training:
         if self.spec.target is not None:
             self.reader.require([self.spec.target], "target")
         self.base: Predictor | None = None
+        self.backbone: Any = None
         self.parts = self.what.divide(self)
         self.rows = split.counts(self.parts)
         self.environment = environment.describe(self.threads, self.learner_class)
@@ -72,9 +78,13 @@ class Training:
     def learn(self) -> Predictor:
         """Fit columns, target and learner, going on from a checkpoint where there is one.
 
-        With a base, its columns are kept, and of its target what fits the training rows.
+        With a base, its columns are kept, and of its target what fits the training rows; with a backbone, its
+        images' size.
         """
-        if self.spec.base is not None:
+        if BACKBONE in self.task.inputs:
+            determinism.configure(self.threads, deterministic=self.spec.deterministic)
+            self.backbone = backbones.load(self.context.input(BACKBONE))
+        elif self.spec.base is not None:
             self.base = Package.load(self.context.input("base"), threads=self.threads).predictor
         columns, target = self.what.fit(self)
         if self.base is not None:
@@ -106,6 +116,15 @@ class Training:
             if wanted.any():
                 yield batch if wanted.all() else batch.filter(pa.array(wanted))
 
+    def encoding(self) -> Encoding:
+        """Return how columns are to be encoded: as the algorithm wants it, and as a backbone takes them."""
+        encoding = self.learner_class.encoding(self.params)
+        if self.backbone is None or "image" not in self.backbone.input:
+            return encoding
+        _, height, width, channels = self.backbone.input["image"].shape
+        size = (height, width) if height and width else encoding.image_size
+        return replace(encoding, image_size=size, channels=channels or encoding.channels)
+
     def _encode(self, columns: Preprocessing, target: Target) -> tuple[Rows, Rows | None]:
         training = self._encode_part(split.TRAINING, columns, target)
         validation = self._encode_part(split.VALIDATION, columns, target)
@@ -131,7 +150,9 @@ class Training:
             deterministic=self.spec.deterministic,
         )
         learner = self.learner_class(self.params, problem)
-        if self.base is not None:
+        if self.backbone is not None:
+            learner.adopt(self.backbone)
+        elif self.base is not None:
             learner.start_from(self.base.learner)
         return learner
 
