@@ -98,6 +98,13 @@ class Settings(BaseModel):
     checkpoint_s: Annotated[Seconds, Field(description="Shortest time between two checkpoints of a job")] = (
         30.0
     )
+    onednn: Annotated[
+        Literal["auto", "on", "off"],
+        Field(
+            description="oneDNN's kernels in TensorFlow: on is up to twice as fast where TensorFlow leaves "
+            "them off (processors without VNNI), but changes bits; auto: as TensorFlow chooses"
+        ),
+    ] = "auto"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),

@@ -32,6 +32,13 @@ ENVIRONMENT = {
 }
 """All that a fork server and its jobs inherit, besides ``HOME``: a folder of its own, empty at first."""
 
+ONEDNN: Mapping[str, Mapping[str, str]] = {
+    "auto": {},
+    "on": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    "off": {"TF_ENABLE_ONEDNN_OPTS": "0"},
+}
+"""What each value of the setting ``onednn`` adds."""
+
 
 class ServerProcess:
     """A fork server with ``preload``, whose ``home`` is a new folder in ``folder``. Raises OSError.

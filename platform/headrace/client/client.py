@@ -38,7 +38,7 @@ MEDIA_TYPES = {
     ".zip": "application/zip",
 }
 FIRST_POLL_S = 0.1
-POLL_SHARE = 0.03
+POLL_SHARE = 0.01
 LONGEST_POLL_S = 1.0
 LIVE_AGAIN_S = 5.0
 """How long to look at the list of events before asking for a live stream again."""

@@ -18,7 +18,7 @@ from sklearn import datasets
 import learning
 from headrace.specs.algorithms import algorithm
 from headrace.specs.task import Checkpoint, Done, Metric, Task
-from headrace_workers.engine import main
+from headrace_workers.engine import environment, main
 from headrace_workers.engine.algorithms.base import State
 from headrace_workers.engine.training import checkpoint
 from headrace_workers.engine.training.checkpoint import Saved, Unusable
@@ -185,7 +185,8 @@ def test_a_checkpoint_of_other_code_is_not_used(
 ) -> None:
     walk = _Walk(tmp_path, wine)
     walk.attempt(kill_after=30)
-    monkeypatch.setattr("headrace_workers.engine.environment._code_digest", lambda: "sha256:other")
+    other = environment.installation() | {"code": {"version": "1", "digest": "sha256:other"}}
+    monkeypatch.setattr(environment, "installation", lambda: other)
     walk.attempt()
     told = capfd.readouterr().err
     assert told.count("it was made with another environment") == 2

@@ -39,8 +39,11 @@ def test_another_package_or_processor_is_named_even_if_it_changes_nothing(
 ) -> None:
     then = environment.describe(1, type(forest))
     packages = {name: version for name, version in then["packages"].items() if name != "pillow"}
-    monkeypatch.setattr(environment, "_packages", lambda: packages | {"numpy": "2.0.0"})
-    monkeypatch.setattr(environment, "_cpu_flags", lambda: [*then["cpu_flags"], "avx9000"])
+    now = environment.installation() | {
+        "packages": packages | {"numpy": "2.0.0"},
+        "cpu_flags": [*then["cpu_flags"], "avx9000"],
+    }
+    monkeypatch.setattr(environment, "installation", lambda: now)
     verdict = _again(tmp_path, iris, forest.package, "random_forest", params={"trees": 20})
     assert verdict["identical"]
     assert verdict["differences"] == [

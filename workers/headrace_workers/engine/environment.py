@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import platform
 import re
 from functools import cache
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("keras", "numpy", "pillow", "pyarrow", "scikit-learn", "tensorflow", "tensorflow-cpu")
+
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+"""TensorFlow's variable, which says whether it is to use oneDNN's kernels; unset, the processor decides."""
 
 CPU_FLAGS = re.compile(r"sse4_[12]|avx.*|fma|f16c|amx_.*|asimd.*|sve.*|bf16|i8mm")
 """Instruction sets by which the kernels of NumPy and oneDNN choose their code."""
@@ -23,17 +27,25 @@ def describe(threads: int, learner: type) -> dict[str, Any]:
     ``learner`` is the algorithm's class, whose file may be a plug-in's.
     """
     return {
-        "packages": _packages(),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpu_flags": _cpu_flags(),
+        **installation(),
         "threads": threads,
-        "code": {"version": metadata.version("headrace"), "digest": _code_digest()},
         "algorithm": f"sha256:{_sha256(Path(inspect.getfile(learner)))}",
     }
 
 
 @cache
+def installation() -> dict[str, Any]:
+    """Return what is the same for all jobs of a fork server, which looks it up once, as it starts."""
+    return {
+        "packages": _packages(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpu_flags": _cpu_flags(),
+        "code": {"version": metadata.version("headrace"), "digest": _code_digest()},
+        **({"onednn": chosen} if (chosen := os.environ.get(ONEDNN)) else {}),
+    }
+
+
 def _packages() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
@@ -44,7 +56,6 @@ def _packages() -> dict[str, str]:
     return found
 
 
-@cache
 def _cpu_flags() -> list[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -54,7 +65,6 @@ def _cpu_flags() -> list[str]:
     return sorted(filter(CPU_FLAGS.fullmatch, flags.partition(":")[2].split()))
 
 
-@cache
 def _code_digest() -> str:
     """Return a SHA-256 over the engine's sources: the version alone does not tell two checkouts apart."""
     folder = Path(__file__).parent

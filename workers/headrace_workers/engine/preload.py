@@ -1,6 +1,7 @@
 """What the fork servers import before they fork, so that no job pays for it.
 
-Imports only: an operation of TensorFlow, or a thread, started here would hang every child for ever.
+Imports, and what `environment` finds in files. An operation of TensorFlow, or a thread, started here would
+hang every child for ever.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import pkgutil
 from importlib import import_module
 
 from headrace.specs.algorithms import catalogue
-from headrace_workers.engine import kinds
+from headrace_workers.engine import environment, kinds
 
 LIGHT = (
     "PIL.BmpImagePlugin",
@@ -49,6 +50,7 @@ def light() -> None:
     for module in pkgutil.iter_modules(kinds.__path__):
         import_module(f"{kinds.__name__}.{module.name}")
     _algorithms("plain")
+    environment.installation()
 
 
 def heavy() -> None:

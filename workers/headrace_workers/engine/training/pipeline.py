@@ -110,6 +110,8 @@ class Training:
         self, part: int, batch_rows: int = BATCH_ROWS, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Yield ``columns`` (all that the task needs) of the rows of one part, a number of `split`."""
+        if not (self.parts == part).any():
+            return
         wanted_columns = self.what.columns(self) if columns is None else list(columns)
         for start, batch in self.reader.batches(wanted_columns, batch_rows):
             wanted = self.parts[start : start + batch.num_rows] == part

@@ -17,7 +17,7 @@ from headrace_workers.engine.training.objective import Objective
 from headrace_workers.engine.training.rows import BLOCK_BYTES, Rows
 
 FIRST_CALL_STEPS = 8
-CALL_S = 0.15
+CALL_S = 0.4
 """Calls grow until they take so long: long enough to cost nothing, short enough to show progress."""
 
 
