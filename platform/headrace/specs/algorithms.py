@@ -65,6 +65,7 @@ class Algorithm(BaseModel):
     ``gradients``: whether a version is a Keras network, whose gradients tell what a prediction rests on.
     ``source`` is the paper or page that defines it.
 
+    ``samples``: whether new rows can be drawn from what was learned.
     ``needs_features``: whether it learns nothing without features, from target and named columns alone.
 
     What the conformance suite, `headrace_workers.testing`, holds it to: ``random``, whether the seed changes
@@ -87,6 +88,7 @@ class Algorithm(BaseModel):
     gradients: bool = False
     needs_features: bool = True
     needs: tuple[ColumnType, ...] = ()
+    samples: bool = False
     bases: tuple[str, ...] = ()
     needs_base: bool = False
     random: bool = True

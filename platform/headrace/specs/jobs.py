@@ -93,16 +93,25 @@ class EvaluateSpec(Spec):
 OutputFormat = Literal["parquet", "csv", "ndjson"]
 
 
+class Sample(Spec):
+    """How many new rows to draw, and by which seed: the same one draws the same rows."""
+
+    rows: Annotated[int, Field(ge=1, le=1_000_000)]
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+
+
 class PredictSpec(Spec):
-    """Predict every row of a dataset, into one file.
+    """Predict every row of a dataset, into one file; or draw new rows from the model, without a dataset.
 
     ``keep``: columns of the dataset to copy into the output. ``columns``: None, or which of the
     outputs to write (``prediction``, ``probability``, ``probability_<class>``). ``max_bad``: the
     fraction of rows that may fail to be predicted (their prediction is null) before the job fails.
+    ``sample``, instead of a dataset: rows are drawn, in the columns that the model learned from.
     """
 
     model: RefText
-    dataset: RefText
+    dataset: RefText | None = None
+    sample: Sample | None = None
     format: OutputFormat = "parquet"
     columns: Annotated[list[str], Field(max_length=20_000)] | None = None
     keep: Annotated[list[str], Field(max_length=20_000)] = []

@@ -108,6 +108,15 @@ class Evaluation(Part):
     residuals: dict[str, Any] | None = None
     predictions: Annotated[dict[str, Any] | None, Field(description="Truth and prediction")] = None
     fit: Annotated[dict[str, Any] | None, Field(description="Data and fit for one feature")] = None
+    clusters: Annotated[list[dict[str, Any]] | None, Field(description="Each with its rows")] = None
+    projection: Annotated[
+        dict[str, Any] | None, Field(description="Rows in the two directions in which they differ most")
+    ] = None
+    embedding: Annotated[dict[str, Any] | None, Field(description="Rows by the first two numbers")] = None
+    scores: Annotated[dict[str, Any] | None, Field(description="Anomaly scores, and the threshold")] = None
+    distance_from_mean: Annotated[
+        dict[str, float] | None, Field(description="What the distance from the mean row scores")
+    ] = None
     worst: Annotated[list[dict[str, Any]] | None, Field(description="The rows with the largest errors")] = (
         None
     )

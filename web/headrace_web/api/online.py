@@ -27,11 +27,18 @@ class Instances(Spec):
 
 
 class Prediction(BaseModel):
-    """Of a classifier the most probable label and the probability of each; of a regression the value."""
+    """Of a classifier the most probable label and the probability of each; of a regression the value; of
+    other tasks what they give out."""
 
     label: bool | int | str | None = None
     probabilities: dict[str, float] | None = None
     value: float | None = None
+    cluster: int | None = None
+    distance: float | None = None
+    embedding: list[float] | None = None
+    reconstruction_error: float | None = None
+    anomaly_score: float | None = None
+    anomaly: bool | None = None
 
 
 class Predictions(BaseModel):

@@ -42,7 +42,7 @@ class Chart:
     x: tuple[float, float]
     y: tuple[float, float]
     lines: list[Line] = field(default_factory=list)
-    dots: list[tuple[float, float]] = field(default_factory=list)
+    dots: list[tuple[float, float, int]] = field(default_factory=list)
     reference: str = ""
 
     @property
@@ -59,9 +59,9 @@ class Chart:
         """Add a line."""
         self.lines.append(Line(label, self._pixels(points), len(self.lines) % 10))
 
-    def scatter(self, points: Points) -> None:
-        """Add dots."""
-        self.dots += [(self._at_x(x), self._at_y(y)) for x, y in points]
+    def scatter(self, points: Points, number: int = 0) -> None:
+        """Add dots; ``number`` chooses their colour."""
+        self.dots += [(self._at_x(x), self._at_y(y), number % 10) for x, y in points]
 
     def refer(self, points: Points) -> None:
         """Draw a dashed line to compare with."""
@@ -85,6 +85,9 @@ def of_evaluation(evaluation: dict[str, Any]) -> list[Chart]:
         _calibration(evaluation.get("calibration")),
         _predictions(evaluation.get("predictions")),
         _fit(evaluation.get("fit")),
+        _embedding(evaluation.get("embedding")),
+        _clusters(evaluation.get("projection")),
+        _scores(evaluation.get("scores")),
     ]
     return [chart for chart in charts if chart is not None]
 
@@ -133,6 +136,41 @@ def _fit(found: dict[str, Any] | None) -> Chart | None:
     chart = Chart(title, str(found["feature"]), "target", _ends(x), _ends(y))
     chart.scatter(points)
     chart.line("prediction", line)
+    return chart
+
+
+def _embedding(found: dict[str, Any] | None) -> Chart | None:
+    points = _whole(found and found["points"])
+    if not points:
+        return None
+    x, y = zip(*points, strict=True)
+    chart = Chart("Embedding", "embedding_0", "embedding_1", _ends(x), _ends(y))
+    chart.scatter(points)
+    return chart
+
+
+def _clusters(found: dict[str, Any] | None) -> Chart | None:
+    points = _whole(found and found["points"])
+    if not points:
+        return None
+    x, y, _ = zip(*points, strict=True)
+    title = "Clusters, by the two directions in which rows differ most"
+    chart = Chart(title, "first", "second", _ends(x), _ends(y))
+    for a, b, number in points:
+        chart.scatter([(a, b)], int(number))
+    return chart
+
+
+def _scores(found: dict[str, Any] | None) -> Chart | None:
+    if not found:
+        return None
+    edges, counts = found["histogram"]["edges"], found["histogram"]["counts"]
+    top = max(counts) or 1
+    chart = Chart("Anomaly scores, and the threshold", "score", "rows", _ends(edges), (0, top * 1.04))
+    # Each bin is a step: its count from its lower to its upper edge.
+    steps = [point for i, n in enumerate(counts) for point in ((edges[i], n), (edges[i + 1], n))]
+    chart.line("rows", steps)
+    chart.refer([(found["threshold"], 0), (found["threshold"], top)])
     return chart
 
 

@@ -19,7 +19,10 @@ from headrace_web.pagination import PageQuery
 
 pages = Pages("models")
 
-HEADLINES = ("accuracy", "f1_macro", "roc_auc", "log_loss", "r2", "mae", "rmse")
+HEADLINES = (
+    *("accuracy", "f1_macro", "roc_auc", "pr_auc", "log_loss", "r2", "mae", "rmse"),
+    *("adjusted_rand", "silhouette", "explained_variance", "anomaly_rate"),
+)
 """Metrics that lists show, where a version has them."""
 
 

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from headrace.errors import BadData
 from headrace_workers.engine.package import Package
 from headrace_workers.engine.predictor import Predictor
-from headrace_workers.engine.tasks.base import PREDICTION
 from headrace_workers.engine.tasks.classification import PROBABILITY
 from headrace_workers.testing.trials import ARROW, TARGET, Trial
 
@@ -80,21 +79,22 @@ def _neighbours(package: Package, probe: pa.Table, together: pa.Table) -> Proble
 
 def _values(trial: Trial, predicted: pa.Table) -> Problems:
     known = PROBED if {"image", "audio"} & set(trial.types.values()) else len(predicted)
-    labels = predicted[PREDICTION].slice(0, known)
+    labels = predicted.column(0).slice(0, known)
     if labels.null_count:
         yield f"has no prediction for {labels.null_count} of {known} rows"
         return
-    if trial.task == "regression":
-        if not np.isfinite(labels.to_numpy()).all():
-            yield "predicts numbers that are not finite"
+    numbers = [name for name in predicted.column_names if pa.types.is_floating(predicted[name].type)]
+    if not all(np.isfinite(predicted[name].slice(0, known).to_numpy()).all() for name in numbers):
+        yield "predicts numbers that are not finite"
+    if trial.task != "classification":
         return
     strangers = set(labels.to_pylist()) - set(trial.table[TARGET].to_pylist())
     if strangers:
         yield f"predicts classes that there are not: {sorted(map(str, strangers))}"
     names = [name for name in predicted.column_names if name.startswith(f"{PROBABILITY}_")]
     probabilities = np.stack([predicted[name].slice(0, known).to_numpy() for name in names], axis=1)
-    if not (np.isfinite(probabilities).all() and (probabilities >= 0).all()):
-        yield "gives probabilities that are negative or not finite"
+    if not (probabilities >= 0).all():
+        yield "gives probabilities that are negative"
     elif np.abs(probabilities.sum(axis=1) - 1).max() > TOLERANCE:
         yield "gives probabilities that do not add up to 1"
 

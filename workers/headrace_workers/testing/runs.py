@@ -17,7 +17,7 @@ from headrace.specs.task import TASK_FILE, Done, Failed, Task
 from headrace_workers.engine import main
 from headrace_workers.engine.context import OUT_FOLDER
 from headrace_workers.engine.kinds.train import PACKAGE_FILE
-from headrace_workers.testing.trials import TARGET, Trial
+from headrace_workers.testing.trials import Trial
 
 DATA_FILE, BASE = "data.parquet", "base"
 
@@ -35,7 +35,7 @@ def train_task(folder: Path, algorithm: Algorithm, trial: Trial, *, seed: int = 
             "dataset": "trial@1",
             "algorithm": algorithm.name,
             "params": algorithm.check_params(dict(trial.params)),
-            "target": TARGET,
+            "target": trial.target,
             "task": trial.task,
             "features": list(trial.features),
             "split": dict(trial.split),

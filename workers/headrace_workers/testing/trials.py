@@ -2,7 +2,8 @@
 
 Behind every row is a point on a circle. Each type of column shows it in a way of its own, so that even a
 weighted sum of encoded columns can tell; classes are three places on the circle, a number to learn is how far
-to the right the point is. Everything is drawn from one fixed seed.
+to the right the point is. Clusters are these places too. An anomaly's columns do not agree on a point.
+Everything is drawn from one fixed seed.
 """
 
 from __future__ import annotations
@@ -59,12 +60,19 @@ class Floor(NamedTuple):
 FLOORS: dict[TaskType, Floor] = {
     "classification": Floor("accuracy", 0.85),
     "regression": Floor("r2", 0.75),
+    "clustering": Floor("adjusted_rand", 0.8),
+    "embedding": Floor("explained_variance", 0.3),
+    "anomaly": Floor("pr_auc", 0.5),
 }
+ANOMALIES = 0.1
+"""The share of rows that are anomalies: of what they show, each type of column shows another point."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One task: columns with their types, the target among them, and how well it must be learned.
+    """One task: columns with their types, and how well it must be learned.
+
+    ``target`` is the column that is learned or, without labels to learn from, evaluated by, if there is one.
 
     ``floor`` is None where it is enough that the job ends well or says what is wrong with the data.
     ``params`` are the train spec's.
@@ -77,6 +85,7 @@ class Trial:
     table: pa.Table
     floor: Floor | None
     split: Mapping[str, Any]
+    target: str | None = TARGET
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -106,10 +115,14 @@ def _learnable(algorithm: Algorithm, task: TaskType, kinds: Sequence[ColumnType]
     rng = np.random.default_rng(0)
     angles, target = _target(task, ROWS, rng)
     columns = _shown(algorithm, kinds, angles, rng)
+    if task == "anomaly":
+        _disagree(columns, target[1], rng)
+    # One type of column alone cannot disagree with itself, and may be too little to be made again.
+    floor = FLOORS[task] if task not in ("embedding", "anomaly") or len(kinds) > 1 else None
     split = {"by": "random", "validation": 0.2, "test": 0.2}
     every = len(kinds) == len(algorithm.features) > 1
     name = f"{task} by {'every type of column' if every else ' and '.join(kinds)}"
-    return _trial(algorithm, name, task, columns | {TARGET: target}, FLOORS[task], split)
+    return _trial(algorithm, name, task, columns | {TARGET: target}, floor, split)
 
 
 def _awkward(algorithm: Algorithm, task: TaskType) -> Trial:
@@ -147,6 +160,7 @@ def _trial(
         table=pa.table({name: pa.array(values, ARROW[kind]) for name, (kind, values) in columns.items()}),
         floor=floor,
         split=split,
+        target=None if task == "embedding" else TARGET,
         params=algorithm.trial,
     )
 
@@ -154,12 +168,25 @@ def _trial(
 def _target(
     task: TaskType, rows: int, rng: np.random.Generator
 ) -> tuple[Angles, tuple[ColumnType, list[Any]]]:
-    if task == "classification":
+    if task == "anomaly":
+        angles = rng.uniform(0, 2 * np.pi, rows)
+        return angles, ("boolean", (rng.random(rows) < ANOMALIES).tolist())
+    if task in ("classification", "clustering"):
         places = rng.integers(0, len(CLASSES), rows)
         angles = 2 * np.pi * places / len(CLASSES) + rng.normal(0, 0.2, rows)
         return angles, ("category", [CLASSES[place] for place in places])
     angles = rng.uniform(0, 2 * np.pi, rows)
     return angles, ("number", (1000 + 100 * np.cos(angles)).tolist())
+
+
+def _disagree(
+    columns: dict[str, tuple[ColumnType, list[Any]]], anomalies: list[bool], rng: np.random.Generator
+) -> None:
+    """Mix what each column holds in the rows that are ``anomalies``, each column in another way."""
+    rows = np.flatnonzero(anomalies)
+    for _, values in columns.values():
+        for row, other in zip(rows, rng.integers(0, len(values), len(rows)), strict=True):
+            values[row] = values[other]
 
 
 def _shown(

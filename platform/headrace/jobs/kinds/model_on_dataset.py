@@ -29,6 +29,8 @@ def resolve_model_on_dataset(
     session: Session, project: str, spec: ModelOnDataset, *, with_target: bool
 ) -> Resolved:
     """Pin both refs; raise `Invalid` unless the dataset has the columns that the model needs."""
+    if spec.dataset is None:
+        raise Invalid.field("spec", "dataset", msg="should name a dataset")
     model_ref, model = registry.resolve(session, project, spec.model, "spec", "model")
     dataset_ref, dataset = datasets.resolve(session, project, spec.dataset, "spec", "dataset")
     there: dict[str, ColumnType] = {column["name"]: column["type"] for column in dataset.columns or []}
@@ -53,13 +55,14 @@ def resolve_model_on_dataset(
 def prepare_model_on_dataset(session: Session, job: Job, spec: ModelOnDataset) -> Preparation:
     """Give the job process the package and the table."""
     _, model = registry.resolve(session, job.project, spec.model, "spec", "model")
+    runtime = algorithm(model.algorithm, "spec", "model").runtime
+    package = artifacts.artifact(session, model.id, "package").digest
+    if spec.dataset is None:
+        return Preparation(runtime=runtime, inputs={"package": package})
     _, dataset = datasets.resolve(session, job.project, spec.dataset, "spec", "dataset")
     return Preparation(
-        runtime=algorithm(model.algorithm, "spec", "model").runtime,
-        inputs={
-            "package": artifacts.artifact(session, model.id, "package").digest,
-            "data": artifacts.artifact(session, dataset.id, "data").digest,
-        },
+        runtime=runtime,
+        inputs={"package": package, "data": artifacts.artifact(session, dataset.id, "data").digest},
         columns=[Column.model_validate(column) for column in dataset.columns or []],
     )
 

@@ -1,4 +1,4 @@
-"""Predict: a version of a model says something about every row of a dataset."""
+"""Predict: a version of a model says something about every row of a dataset, or makes rows of its own."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from headrace.jobs.kinds.model_on_dataset import (
     resolve_model_on_dataset,
 )
 from headrace.jobs.tables import Job
+from headrace.registry import service as registry
+from headrace.specs.algorithms import catalogue, no_column
 from headrace.specs.jobs import PredictSpec
 from headrace.specs.task import Done
 
@@ -29,9 +31,12 @@ RESULT = ("rows", "format", "digest", "size_bytes")
 
 def resolve(session: Session, project: str, spec: PredictSpec) -> Resolved:
     """Pin both refs and check that the dataset has the features and the columns to keep."""
+    if spec.sample is not None:
+        return _resolve_sample(session, project, spec)
     resolved = resolve_model_on_dataset(session, project, spec, with_target=False)
     pinned = resolved.spec
     assert isinstance(pinned, PredictSpec)
+    assert pinned.dataset is not None
     there = columns_of(session, project, pinned.dataset)
     outputs = outputs_of(session, project, pinned.model)
     wrong = []
@@ -53,6 +58,30 @@ def resolve(session: Session, project: str, spec: PredictSpec) -> Resolved:
     if wrong:
         raise Invalid(wrong)
     return resolved
+
+
+def _resolve_sample(session: Session, project: str, spec: PredictSpec) -> Resolved:
+    """Pin the model and check that rows can be drawn from it, with the columns that are asked for."""
+    ref, model = registry.resolve(session, project, spec.model, "spec", "model")
+    samplers = [name for name, found in catalogue().items() if found.samples]
+    columns = [column["name"] for column in model.signature["inputs"]]
+    wrong = []
+    if model.algorithm not in samplers:
+        msg = f"no rows can be drawn from {ref}, a {model.algorithm}, only from a {' or '.join(samplers)}"
+        wrong.append(FieldError(loc=("spec", "sample"), msg=msg))
+    if spec.dataset is not None:
+        wrong.append(FieldError(loc=("spec", "dataset"), msg="should be null where rows are drawn"))
+    if spec.keep:
+        msg = "should be empty where rows are drawn: there is no dataset to keep columns of"
+        wrong.append(FieldError(loc=("spec", "keep"), msg=msg))
+    wrong += [
+        FieldError(loc=("spec", "columns", index), msg=no_column(name, columns))
+        for index, name in enumerate(spec.columns or [])
+        if name not in columns
+    ]
+    if wrong:
+        raise Invalid(wrong)
+    return Resolved(spec=spec.model_copy(update={"model": str(ref)}), model=ref.name)
 
 
 def prepare(session: Session, job: Job) -> Preparation:

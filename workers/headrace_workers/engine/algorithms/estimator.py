@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "model.skops"
 MAX_BYTES = 2 * 1024**3
+WHITE = 255.0
 BLOCK_ROWS = 128
 """Rows of one prediction. Matrix kernels differ in their last bits between sizes, so there is one size."""
 
@@ -61,16 +62,15 @@ class Estimator(Learner):
         """Return probabilities or values; see `Learner.predict`."""
         import numpy as np
 
-        table = inputs["table"]
-        shape = (len(table), self.problem.outputs)
-        out = np.zeros(shape if self.problem.task == "classification" else shape[:1])
+        table = as_table(inputs)
+        blocks = []
         with _threads(1):
-            for start in range(0, len(table), BLOCK_ROWS):
+            for start in range(0, max(len(table), 1), BLOCK_ROWS):
                 rows = table[start : start + BLOCK_ROWS]
                 block = np.zeros((BLOCK_ROWS, *table.shape[1:]))
                 block[: len(rows)] = rows
-                out[start : start + len(rows)] = self.block(block)[: len(rows)]
-        return out
+                blocks.append(self.block(block)[: len(rows)].astype(np.float64, copy=False))
+        return np.concatenate(blocks)
 
     def block(self, table: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what the model makes of one block; every class has training rows."""
@@ -97,14 +97,27 @@ class Estimator(Learner):
         """Return the inputs and targets of all ``rows``. Raises `BadSpec` for too many."""
         import numpy as np
 
-        size = rows.count * rows.row_bytes
+        # A pixel takes one byte of a row, and eight as a number.
+        size = rows.count * rows.row_bytes * (8 if "image" in self.problem.inputs else 1)
         if size > MAX_BYTES:
             raise BadSpec(
                 f"algorithm: this one holds all training rows in memory; they take {size / 1024**3:.1f} GiB, "
                 f"the limit is {MAX_BYTES // 1024**3}; {self.alternative} has no such limit."
             )
         inputs, targets = rows.all()
-        return inputs["table"].astype(np.float64), targets
+        return as_table(inputs).astype(np.float64, copy=False), targets
+
+
+def as_table(inputs: Arrays) -> NDArray[Any]:
+    """Return all inputs of rows as one table, pixels from 0 to 1."""
+    import numpy as np
+
+    if "image" not in inputs:
+        return inputs["table"]
+    flat = {name: values.reshape(len(values), -1) for name, values in inputs.items()}
+    return np.concatenate(
+        [values / WHITE if name == "image" else values for name, values in flat.items()], axis=1
+    )
 
 
 def calibrated(estimator: Any, table: NDArray[np.float64], targets: NDArray[Any], seed: int) -> Any:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from headrace.errors import BadData, BadSpec
 from headrace.specs.jobs import PredictSpec
 from headrace.specs.task import Done, Task
+from headrace_workers.engine import sampling
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data.output import open_output
 from headrace_workers.engine.data.reader import Reader
@@ -24,19 +25,24 @@ def run(task: Task, context: Context) -> Done:
     for columns that do not exist.
     """
     spec = PredictSpec.model_validate(task.spec)
-    reader = Reader(context.input("data"), task.columns)
     context.progress(0.0, "loading the model")
     predictor = Package.load(context.input("package")).predictor
+    if spec.sample is not None:
+        return _write(sampling.draw(predictor, spec.sample, spec.columns), spec, context)
+    reader = Reader(context.input("data"), task.columns)
     predictor.preprocessing.check(reader.schema)
     outputs = _outputs(spec, predictor)
     _check_keep(spec, reader, outputs)
-    file = f"output.{spec.format}"
     found = predictor.task.predictions(
         predictor, spec, reader, outputs, lambda fraction: context.progress(fraction, "predicting")
     )
     if found is None:
         found = _row_by_row(predictor, spec, reader, outputs, context)
-    rows = 0
+    return _write(found, spec, context)
+
+
+def _write(found: Predictions, spec: PredictSpec, context: Context) -> Done:
+    rows, file = 0, f"output.{spec.format}"
     with open_output(context.out / file, spec.format, found.schema) as write:
         for batch in found.batches:
             write(batch)

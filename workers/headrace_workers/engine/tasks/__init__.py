@@ -36,10 +36,13 @@ if TYPE_CHECKING:
 
 def task(name: TaskType) -> Task[Any]:
     """Return the task called ``name``. Raises KeyError."""
-    from headrace_workers.engine.tasks import classification, regression
+    from headrace_workers.engine.tasks import anomaly, classification, clustering, embedding, regression
 
     tasks: dict[str, Task[Any]] = {
         "classification": classification.TASK,
         "regression": regression.TASK,
+        "clustering": clustering.TASK,
+        "embedding": embedding.TASK,
+        "anomaly": anomaly.TASK,
     }
     return tasks[name]

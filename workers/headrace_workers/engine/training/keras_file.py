@@ -13,7 +13,7 @@ from headrace_workers.engine import archive
 from headrace_workers.engine.architecture import allowed, objects
 
 MEMBERS = frozenset({"metadata.json", "config.json", "model.weights.h5"})
-LAYERS = frozenset({*allowed.LAYERS, "EinsumDense", "Functional"})
+LAYERS = frozenset({*allowed.LAYERS, "Dot", "EinsumDense", "Functional", "Subtract"})
 OTHERS = frozenset(
     {
         *(objects.INITIALIZERS.keys() | objects.REGULARIZERS.keys() | objects.CONSTRAINTS.keys()),
