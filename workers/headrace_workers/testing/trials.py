@@ -62,7 +62,7 @@ FLOORS: dict[TaskType, Floor] = {
     "regression": Floor("r2", 0.75),
     "clustering": Floor("adjusted_rand", 0.8),
     "embedding": Floor("explained_variance", 0.3),
-    "anomaly": Floor("pr_auc", 0.5),
+    "anomaly": Floor("roc_auc", 0.85),
 }
 ANOMALIES = 0.1
 """The share of rows that are anomalies: of what they show, each type of column shows another point."""

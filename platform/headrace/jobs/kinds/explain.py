@@ -17,12 +17,13 @@ from headrace.jobs.tables import Job
 from headrace.registry import service as registry
 from headrace.registry.tables import ModelVersion
 from headrace.specs.algorithms import algorithm, catalogue
-from headrace.specs.base import ColumnType
+from headrace.specs.base import ColumnType, TaskType
 from headrace.specs.jobs import ExplainSpec, Method
 from headrace.specs.task import Done
 
 Spec = ExplainSpec
 LANE: Lane = "heavy"
+EXPLAINED: tuple[TaskType, ...] = ("classification", "regression")
 RESULT = ("method", "rows", "strongest")
 DEPENDABLE: tuple[ColumnType, ...] = ("number", "integer", "boolean", "category")
 """The types of feature whose values can be gone through for a partial dependence."""
@@ -71,6 +72,9 @@ def commit(
 def _unfit(ref: str, version: ModelVersion, spec: ExplainSpec) -> Iterator[FieldError]:
     """Yield what the method cannot do with ``version``."""
     chosen = algorithm(version.algorithm, "spec", "model")
+    if version.task not in EXPLAINED:
+        msg = f"{ref} does {version.task}: should do {' or '.join(EXPLAINED)}"
+        yield FieldError(loc=("spec", "model"), msg=msg)
     if spec.method == "integrated_gradients" and not chosen.gradients:
         able = ", ".join(each.name for each in catalogue().values() if each.gradients)
         msg = (

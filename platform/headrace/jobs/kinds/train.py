@@ -211,6 +211,7 @@ def _features(
                 "features",
                 msg=f"{chosen.name} takes one column; name one of {', '.join(features[:20])}",
             )
+        _check_media(features, columns)
         return features
     wrong = []
     if not spec.features and chosen.needs_features:
@@ -237,6 +238,7 @@ def _features(
         wrong.append(FieldError(loc=("spec", "features"), msg=f"{lacking} among them"))
     if wrong:
         raise Invalid(wrong)
+    _check_media(spec.features, columns)
     return spec.features
 
 
@@ -244,3 +246,11 @@ def _lacking(chosen: Algorithm, features: Sequence[str], columns: dict[str, Colu
     """Return what ``chosen`` needs and the ``features`` are not, None where nothing is lacking."""
     lacking = [kind for kind in chosen.needs if kind not in {columns[name] for name in features}]
     return f"{chosen.name} needs a {' and a '.join(lacking)} column" if lacking else None
+
+
+def _check_media(features: Sequence[str], columns: dict[str, ColumnType]) -> None:
+    """Raise `Invalid` for more than one column of images or sounds: a model has one input for them."""
+    found = [name for name in features if columns[name] in ("image", "audio")]
+    if len(found) > 1:
+        msg = f"there may be one image or audio column; these are {', '.join(found[:20])}"
+        raise Invalid.field("spec", "features", msg=msg)

@@ -69,7 +69,7 @@ class Vae(Autoencoder):
         noise = layers.GaussianNoise(1.0, seed=self.problem.seed, name="noise")(zeros)
         drawn = layers.Add(name="drawn")([mean, layers.Multiply(name="away")([deviation, noise])])
         parts = [
-            layers.Dot(axes=1, name="mean_squares")([mean, mean]),
+            layers.Dot(axes=1, name="embedding_squares")([mean, mean]),
             layers.Dot(axes=1, name="variances")([deviation, deviation]),
             self._sum(layers.Rescaling(-1.0, offset=-1.0, name="less")(log_variance)),
         ]
