@@ -156,7 +156,8 @@ def _share(
     with np.errstate(invalid="ignore", divide="ignore"):
         value = float(np.divide(part.sum(), of.sum()))
         centre = float(np.divide(part[weighted.rows].sum(), of[weighted.rows].sum()))
-        return value, weighted.interval(value, weighted.means(part) / weighted.means(of), centre)
+        resampled = weighted.means(part.astype(np.float64)) / weighted.means(of.astype(np.float64))
+        return value, weighted.interval(value, resampled, centre)
 
 
 def _spread(score: NDArray[np.float64], threshold: float) -> JSON:

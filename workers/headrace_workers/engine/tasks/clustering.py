@@ -63,7 +63,8 @@ class Clustering(UnlabelledTask[ClusterTarget]):
 
 def nearest(values: NDArray[Any]) -> NDArray[np.int64]:
     """Return the number of each row's cluster, the first of equally near ones."""
-    return values[:, :-1].argmin(axis=1)
+    found: NDArray[np.int64] = values[:, :-1].argmin(axis=1)
+    return found
 
 
 def distance(values: NDArray[Any]) -> NDArray[np.float64]:
