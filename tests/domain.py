@@ -35,6 +35,7 @@ COLUMNS = [
 TRAIN = {"model": "iris", "dataset": "iris@1", "algorithm": "mlp", "target": "label"}
 LEARNED = {
     "metrics": {"accuracy": 0.9},
+    "validation": {"accuracy": 0.9},
     "signature": {
         "inputs": [{"name": "x", "type": "number"}],
         "outputs": [{"name": "prediction", "type": "category"}],

@@ -1,8 +1,9 @@
 """The scheduler: a loop around `tick`, which sets right what time or a fault has put wrong.
 
-It takes jobs from workers that let their lease expire and lets jobs go on whose dependencies have ended. Jobs
-whose ticket was lost, or whose backoff is over, need nothing of it: idle slots look for themselves.
-What dead workers left on a machine, the workers of that machine remove (`headrace_workers.scratch`).
+It takes jobs from workers that let their lease expire, lets jobs go on whose dependencies have ended, and
+advances coordinators. Jobs whose ticket was lost, or whose backoff is over, need nothing of it: idle slots
+look for themselves. What dead workers left on a machine, the workers of that machine remove
+(`headrace_workers.scratch`).
 
 Any number of schedulers may run. Each step takes the rows that it changes one by one, each in a transaction
 of its own under the row's lock, and looks again before it acts: whoever comes second finds nothing to do.
@@ -16,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -28,9 +30,9 @@ from headrace.config import Settings
 from headrace.db import AWAY, Database, clock
 from headrace.dispatch import dispatching_database
 from headrace.errors import StorageFailed
-from headrace.jobs import dependencies, retention, transitions, workers
+from headrace.jobs import coordinators, dependencies, retention, transitions, workers
 from headrace.jobs.states import State
-from headrace.jobs.tables import Job, in_state
+from headrace.jobs.tables import Job, coordinates, in_state
 from headrace.schedules import service as schedules
 
 _BATCH = 200
@@ -62,10 +64,15 @@ def tick(
     def advance(session: Session, job: Job) -> None:
         dependencies.advance(session, job, moment)
 
+    def start(session: Session, job: Job) -> None:
+        transitions.begin(session, job, now=moment)
+
     _each(db, take_back, in_state(State.RUNNING), Job.lease_expires_at < now)
     # Again while one has moved: the next in its chain may follow.
     while _each(db, advance, in_state(State.WAITING), pick=dependencies.unblocked):
         pass
+    _each(db, start, coordinates(), Job.state == State.QUEUED)
+    _coordinate(db, now)
     _fire(db, now)
     with db.transaction() as session:
         idempotency.purge(session, now)
@@ -114,6 +121,24 @@ def _collect(settings: Settings, db: Database, stop: threading.Event) -> None:
         except Exception:  # a bug here must not be in the way of anything else
             _log.exception("artifacts cannot be collected")
             wait_s = _COLLECT_RETRY_S
+
+
+def _coordinate(db: Database, now: datetime) -> None:
+    """Let every coordinator go on. What is to be done is thought out before anything is locked."""
+    with db.read() as session:
+        query = select(Job.id).where(coordinates(), Job.state == State.RUNNING)
+        found = session.scalars(query.order_by(Job.id)).all()
+    for job_id in found:
+        try:
+            with db.read() as session:
+                plan = coordinators.plan(session, session.get_one(Job, job_id))
+            if plan is not None:
+                _locked(db, partial(coordinators.carry_out, plan=plan, now=now), job_id, coordinates())
+        except AWAY:
+            raise
+        except Exception as error:  # it would come again, and a coordinator must end
+            _log.exception("%s could not be advanced", job_id)
+            _locked(db, partial(coordinators.give_up, error=error, now=now), job_id, coordinates())
 
 
 def _prune(db: Database, kept_for: timedelta, now: datetime) -> None:
@@ -173,15 +198,22 @@ def _one(
     db: Database, act: Callable[[Session, Job], None], job_id: str, *conditions: ColumnElement[bool]
 ) -> bool:
     try:
-        with db.transaction() as session:
-            job = session.scalar(
-                select(Job).where(Job.id == job_id, *conditions).with_for_update(skip_locked=True)
-            )
-            if job is not None:
-                act(session, job)
-            return job is not None
+        return _locked(db, act, job_id, *conditions)
     except AWAY:
         raise
     except Exception:  # a bug that one job brings to light must not hold up the others
         _log.exception("%s could not be moved on", job_id)
         return False
+
+
+def _locked(
+    db: Database, act: Callable[[Session, Job], None], job_id: str, *conditions: ColumnElement[bool]
+) -> bool:
+    """Do ``act`` to the job under its lock, if it meets ``conditions`` still; return whether it did."""
+    with db.transaction() as session:
+        job = session.scalar(
+            select(Job).where(Job.id == job_id, *conditions).with_for_update(skip_locked=True)
+        )
+        if job is not None:
+            act(session, job)
+        return job is not None

@@ -13,9 +13,10 @@ from PIL import Image
 
 from headrace.specs.algorithms import algorithm
 from headrace.specs.jobs import EvaluateSpec, PredictSpec, TrainSpec
+from headrace.specs.tuning import TuneSpec
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-SPECS = {"train": TrainSpec, "evaluate": EvaluateSpec, "predict": PredictSpec}
+SPECS = {"train": TrainSpec, "evaluate": EvaluateSpec, "predict": PredictSpec, "tune": TuneSpec}
 
 
 def test_the_digits_are_5000_grey_images_in_ten_folders() -> None:

@@ -24,7 +24,7 @@ from headrace.datasets.tables import DatasetVersion
 from headrace.db import Database
 from headrace.errors import HeadraceError
 from headrace.jobs.states import FINAL, State
-from headrace.jobs.tables import Job, JobTag
+from headrace.jobs.tables import COORDINATOR, Job, JobTag
 from headrace.registry.tables import Model, ModelVersion
 from headrace.schedules.tables import Schedule, ScheduleRun
 
@@ -124,15 +124,18 @@ def stuck(session: Session) -> Iterator[Violation]:
 
 def effects(session: Session) -> Iterator[Violation]:
     """I3: what has succeeded has its one effect, and nothing else has any."""
+    versions = Counter(session.scalars(select(ModelVersion.job)))
     made: dict[str, Counter[str]] = {
-        "train": Counter(session.scalars(select(ModelVersion.job))),
+        "train": versions,
+        "tune": versions,
         "predict": Counter(session.scalars(select(Artifact.owner).where(Artifact.name == "output"))),
         "ingest": Counter(
             session.scalars(select(DatasetVersion.job).where(DatasetVersion.columns.is_not(None)))
         ),
     }
     for job in session.scalars(select(Job).where(Job.kind.in_(made)).order_by(Job.id)):
-        found, wanted = made[job.kind][job.id], int(job.state == State.SUCCEEDED)
+        # What a part has learned is for its parent, which has the effect.
+        found, wanted = made[job.kind][job.id], int(job.state == State.SUCCEEDED and job.parent is None)
         if found != wanted:
             yield Violation("I3", f"{job.id} ({job.kind}) is {job.state} and has {found} effects", job.id)
     yield from _versions(session)
@@ -214,7 +217,7 @@ def over_quota(session: Session) -> Iterator[Violation]:
     running = (
         select(Project.name, Project.max_running, func.count())
         .join(Job, Job.project == Project.name)
-        .where(Job.state == State.RUNNING)
+        .where(Job.state == State.RUNNING, Job.lane != COORDINATOR)
         .group_by(Project.name, Project.max_running)
     )
     for name, most, found in session.execute(running):

@@ -17,7 +17,8 @@ MOST_ATTEMPTS = 100
 TABLE, BASE, CAPPED = "table", "base", "capped"
 CSV = "x,label\n" + "".join(f"{n}.5,{'ab'[n % 2]}\n" for n in range(60))
 SORTS = {
-    "walk": 56,
+    "walk": 54,
+    "tune": 2,
     "capped": 6,
     "chain": 5,
     "cancel": 6,
@@ -28,7 +29,8 @@ SORTS = {
     "refuse": 2,
 }
 """How many in a hundred. ``capped``: in a project with a quota; ``chain``: two, one depends on the other;
-``child``: it leaves a process behind; ``poison``: it kills its process each time; ``refuse``: it cannot run.
+``tune``: three trials, of which one is kept; ``child``: it leaves a process behind; ``poison``: it kills its
+process each time; ``refuse``: it cannot run.
 """
 TRAIN = {"model": BASE, "dataset": f"{TABLE}@1", "algorithm": "walk", "target": "label"}
 
@@ -81,6 +83,8 @@ def _of(
             spec = {"model": f"own-{key}", "dataset": f"{TABLE}@1"}
             entry = Entry(key=f"{key}-next", kind="predict", result={"rows": 60}, own_s=0.2)
             yield Request(entry=entry, body=_job("predict", spec, entry.key, rng), after=walk.entry)
+    elif sort == "tune":
+        yield _tune(key, rng)
     elif sort in ("child", "poison", "refuse"):
         yield _scripted(key, rng, undisturbed, sort)
     elif sort == "predict":
@@ -111,6 +115,17 @@ def _walk(key: str, rng: random.Random, undisturbed: Undisturbed, sort: str) -> 
         entry.ends = frozenset({CANCELLED})
     spec = TRAIN | {"model": model, "seed": seed, "params": {"steps": steps, "step_s": step_s}}
     return Request(entry=entry, body=_job("train", spec, key, rng), cancel_after_s=cancel_after_s)
+
+
+def _tune(key: str, rng: random.Random) -> Request:
+    spec = {
+        "train": TRAIN | {"model": "tuned", "algorithm": "scripted", "params": {"seconds": 0.2}},
+        "space": {"params.share": {"choices": [0.1, 0.5, 0.9]}},
+        "metric": "log_loss",
+        "sampler": "grid",
+    }
+    entry = Entry(key=key, kind="tune", result={"model": "tuned", "metric": "log_loss"}, own_s=2.0)
+    return Request(entry=entry, body=_job("tune", spec, key, rng))
 
 
 def _scripted(key: str, rng: random.Random, undisturbed: Undisturbed, sort: str) -> Request:

@@ -28,7 +28,8 @@ class ScriptedParams(Params):
     """Sleep, then do ``then``; ``child``: leave a process behind; ``stubborn``: ignore signals; ``native``:
     sleep on, after that, in C, which no signal interrupts and which lets no Python run.
 
-    ``points``: so many of a learning curve, told while it sleeps.
+    ``points``: so many of a learning curve, told while it sleeps. ``share``: the probability of the first
+    class, for every row; by default all have the same.
     """
 
     seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
@@ -37,6 +38,7 @@ class ScriptedParams(Params):
     stubborn: bool = False
     native: bool = False
     points: Annotated[int, Field(ge=0, le=1000)] = 0
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 def _sleep_in_c() -> None:
@@ -94,8 +96,11 @@ class Scripted(Learner):
     def predict(self, inputs: Arrays) -> NDArray[np.float32]:
         import numpy as np
 
-        rows = len(next(iter(inputs.values())))
-        return np.full((rows, self.problem.outputs), 1 / self.problem.outputs, np.float32)
+        rows, classes = len(next(iter(inputs.values()))), self.problem.outputs
+        share = self._params.share or 1 / classes
+        values = np.full((rows, classes), (1 - share) / max(classes - 1, 1), np.float32)
+        values[:, 0] = share
+        return values
 
     def learned(self) -> Arrays:
         import numpy as np

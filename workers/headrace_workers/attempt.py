@@ -122,6 +122,7 @@ def _prepare(site: Site, job: Job, folder: Path, heartbeat: Heartbeat) -> kinds.
         columns=preparation.columns,
         code=preparation.code,
         lineage=preparation.lineage,
+        validation=preparation.validation,
         checkpoints=usable,
         checkpoint_s=site.settings.checkpoint_s,
         request_id=job.request_id,

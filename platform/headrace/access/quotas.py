@@ -19,7 +19,7 @@ from headrace.access.tables import Project
 from headrace.artifacts.tables import Artifact
 from headrace.errors import Limited
 from headrace.jobs.states import State
-from headrace.jobs.tables import Job
+from headrace.jobs.tables import Job, holds_slot
 
 QUEUED_RETRY_S = 30
 STORED_RETRY_S = 300
@@ -86,4 +86,6 @@ def check_stored(session: Session, project: Project, more_bytes: int) -> None:
 
 def _count(session: Session, projects: list[str], state: State) -> dict[str, int]:
     query = select(Job.project, func.count()).where(Job.state == state, Job.project.in_(projects))
+    if state == State.RUNNING:
+        query = query.where(holds_slot())
     return dict(session.execute(query.group_by(Job.project)).all())

@@ -118,6 +118,7 @@ def submit(
 @click.option("--model")
 @click.option("--dataset")
 @click.option("--tag", metavar="KEY:VALUE")
+@click.option("--parent", metavar="JOB", help="Only the parts of this job's work.")
 @click.option("--q", help="Part of the name, or an id.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True)
 @server_options
@@ -184,6 +185,8 @@ def job(
             status = _finish(client, id, follow=follow, timeout=timeout, as_json=as_json)
         elif target is None:
             _show(client.job(id), as_json)
+            if not as_json:
+                _show_parts(client, id)
         if target is not None and status == 0:
             digest = client.output(id, target)
             click.echo(f"saved {target} ({digest})", err=True)
@@ -252,6 +255,16 @@ def _show(job: Job, as_json: bool) -> None:
             "error": f"{error['type']}: {error['message']}" if error else None,
         }
     )
+
+
+def _show_parts(client: Client, id: str) -> None:
+    """Show the jobs that are the work of this one, where it is of such a kind."""
+    found = list(client.jobs(parent=id))
+    if found:
+        from headrace.cli.parts import print_parts
+
+        click.echo()
+        print_parts(found[::-1])
 
 
 def _body(what: str) -> dict[str, Any]:

@@ -202,7 +202,8 @@ class Client(ModelCalls, ScheduleCalls, TeamCalls, OnlineCalls, ExplanationCalls
         """Yield jobs, newest first: at most ``limit`` of those that match ``filters``.
 
         Filters are those of the API: ``state``, ``kind``, ``queue``, ``model``, ``dataset``, ``tag``
-        (``key:value``), ``created_after``, ``created_before``, ``q``.
+        (``key:value``), ``created_after``, ``created_before``, ``q``, ``parent`` (the job that they are parts
+        of).
         """
         return self._pages(f"{API}/jobs", limit=limit, **filters)
 

@@ -25,7 +25,10 @@ class JobFailure(TypedDict):
 
 
 class Job(TypedDict):
-    """One job; ``spec`` is the resolved one."""
+    """One job; ``spec`` is the resolved one.
+
+    A part of another job's work has that as its ``parent``; ``figures`` is what has come out of it.
+    """
 
     id: str
     kind: str
@@ -50,6 +53,10 @@ class Job(TypedDict):
     cancel_requested: bool
     result: dict[str, Any] | None
     error: JobFailure | None
+    retry_of: str | None
+    parent: str | None
+    part: str | None
+    figures: dict[str, Any] | None
 
 
 class Event(TypedDict):

@@ -69,7 +69,7 @@ def _effect(session: Session, job: Job) -> Iterator[str]:
         has = session.get(Artifact, (job.id, _OF_THE_JOB[job.kind])) is not None
         if has != succeeded:
             yield f"is {job.state} and has {'its' if has else 'no'} {_OF_THE_JOB[job.kind]}"
-    elif job.kind == "train":
+    elif job.kind in ("train", "tune") and job.parent is None:
         made = session.scalar(select(ModelVersion).where(ModelVersion.job == job.id))
         if made is not None and not succeeded:
             yield f"is {job.state} and has made a version"

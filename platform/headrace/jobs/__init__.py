@@ -27,6 +27,10 @@ function            from → to               cause
 ``lose``            running → failed        the same, failures spent
 ``hand_back``       running → queued        a clean shutdown; no failure
 ``cancel``          → cancelled             a person asked, or a dependency did not succeed
+``begin``           queued → running        a coordinator: `tick` saw it; its lease is its time limit
+``complete``        running → succeeded     a coordinator: its parts have ended, its effects commit
+``break_off``       running → failed        a coordinator: a part ended badly, or time was up
+``stop``            → cancelled             a coordinator was asked to, or ended, with parts unfinished
 ==================  ======================  ============================================================
 
 **The fence.** A claim gives the worker a `Lease`: job, attempt, a random token. Everything that a worker
@@ -36,6 +40,12 @@ attempt runs. A worker that comes back from the dead raises `LeaseLost` before i
 **Cancelling** a running job sets ``cancel_requested``; the worker learns of it when it renews its lease,
 kills the job process and then cancels. From the flag on the job cannot succeed (a CHECK says so too), and
 if the worker is lost instead the job ends cancelled.
+
+**Coordinators** are jobs whose work is other jobs, their parts (``parent``, ``part``). They run in no slot
+and under nobody's lease: whoever ticks advances them, under the lock of their row
+(`headrace.jobs.coordinators`).
+When one ends, by whatever cause, nothing of its work goes on: its unfinished parts are cancelled in the same
+transaction. Cancelling one ends it at once, since no worker has to be asked.
 
 **Order of claims**: priority, then the project with the fewest running jobs ÷ weight, then the project that
 started one least recently, then age. Claims are serialised, so quotas are exact.

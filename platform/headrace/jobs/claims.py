@@ -2,6 +2,7 @@
 
 Priority first; then fair share between projects: the one with the fewest running jobs ÷ its weight, then
 the one that started a job least recently; then age. A project at its quota of running jobs is passed over.
+Coordinators are never claimed and count as nothing here: they run in no slot.
 
 Claims are serialised: by the write lock on SQLite, by an advisory lock on PostgreSQL. It is taken in a
 statement of its own, since at READ COMMITTED only the statements after it see what the last claimer did.
@@ -20,7 +21,7 @@ from headrace.db import is_postgresql
 from headrace.jobs import transitions
 from headrace.jobs.leases import Lease
 from headrace.jobs.states import State
-from headrace.jobs.tables import Job, in_state
+from headrace.jobs.tables import Job, holds_slot, in_state
 
 _CLAIM_LOCK = 0x48656164
 
@@ -52,7 +53,7 @@ def _best(session: Session, queues: Sequence[str], lane: str, now: datetime) -> 
     """Each queue of each project offers its best job, found at the head of ``ix_jobs_claim``: jobs of other
     queues, and ended ones, are never read.
     """
-    here = select(func.count()).where(Job.project == Project.name, in_state(State.RUNNING))
+    here = select(func.count()).where(Job.project == Project.name, holds_slot())
     running = here.scalar_subquery()
     able = (
         select(

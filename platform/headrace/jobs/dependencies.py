@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -40,6 +41,7 @@ class Checked:
     model: str | None = None
     dataset: str | None = None
     waits: bool = False
+    lane: kinds.Lane
 
 
 def check(session: Session, project: str, request: JobRequest) -> Checked:
@@ -47,8 +49,9 @@ def check(session: Session, project: str, request: JobRequest) -> Checked:
     dependencies = _dependencies(session, project, request.depends_on)
     _check_places(results.places(request.spec), dependencies)
     if all(job.state == State.SUCCEEDED for job in dependencies.values()):
-        return _resolve(session, project, request.kind, request.spec, dependencies)
-    return Checked(spec=_check_ahead(session, project, request.kind, request.spec), waits=True)
+        return resolve(session, project, request.kind, request.spec, dependencies)
+    spec = _check_ahead(session, project, request.kind, request.spec)
+    return Checked(spec=spec, waits=True, lane=kinds.kind(request.kind).LANE)
 
 
 def unblocked(session: Session, waiting: Sequence[tuple[str, list[str]]]) -> list[str]:
@@ -74,7 +77,7 @@ def advance(session: Session, job: Job, now: datetime) -> None:
     if any(dependency.state != State.SUCCEEDED for dependency in dependencies.values()):
         return
     try:
-        checked = _resolve(session, job.project, job.kind, job.spec, dependencies)
+        checked = resolve(session, job.project, job.kind, job.spec, dependencies)
     except HeadraceError as problem:
         error = {
             "type": type(problem).__name__,
@@ -84,7 +87,7 @@ def advance(session: Session, job: Job, now: datetime) -> None:
         }
         transitions.give_up(session, job, error=error, now=now)
         return
-    job.model, job.dataset = checked.model, checked.dataset
+    job.model, job.dataset, job.lane = checked.model, checked.dataset, checked.lane
     transitions.queue(session, job, spec=checked.spec, now=now)
 
 
@@ -124,13 +127,23 @@ def _check_places(places: Sequence[results.Place], dependencies: Mapping[str, Jo
         raise Invalid(wrong)
 
 
-def _resolve(
-    session: Session, project: str, kind_name: str, spec: Mapping[str, Any], dependencies: Mapping[str, Job]
+def resolve(
+    session: Session,
+    project: str,
+    kind_name: str,
+    spec: Mapping[str, Any],
+    dependencies: Mapping[str, Job] = MappingProxyType({}),
 ) -> Checked:
+    """Return what a job is whose ``dependencies`` have succeeded. Raises `Invalid`."""
     kind = kinds.kind(kind_name)
     taken = {job.id: job.result for job in dependencies.values()}
     resolved = kind.resolve(session, project, _read(kind.Spec, results.fill(spec, taken)))
-    return Checked(spec=resolved.spec.model_dump(mode="json"), model=resolved.model, dataset=resolved.dataset)
+    return Checked(
+        spec=resolved.spec.model_dump(mode="json"),
+        model=resolved.model,
+        dataset=resolved.dataset,
+        lane=resolved.lane or kind.LANE,
+    )
 
 
 def _check_ahead(session: Session, project: str, kind_name: str, spec: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from headrace.jobs.states import State
 from headrace.jobs.tables import Job, JobEvent, JobTag
 from headrace.paging import Page, newest_first, newest_first_sieved, oldest_first
 
-_EQUAL = ("model", "dataset", "queue", "kind", "state")
+_EQUAL = ("parent", "model", "dataset", "queue", "kind", "state")
 """Filters that an index answers, in the order in which they lead: those that leave least first."""
 
 _ID = re.compile("job_[0-9a-f]{26}")
@@ -36,6 +36,7 @@ class JobFilter:
     queue: str | None = None
     model: str | None = None
     dataset: str | None = None
+    parent: str | None = None
     tag: tuple[str, str] | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None

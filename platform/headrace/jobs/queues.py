@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from headrace.jobs.states import State
-from headrace.jobs.tables import Job, Worker, in_state
+from headrace.jobs.tables import COORDINATOR, Job, Worker, in_state
 from headrace.jobs.workers import alive
 
 
@@ -49,7 +49,8 @@ def queues(session: Session, project: str | None, *, now: datetime, alive_s: flo
 
 
 def _jobs(session: Session, project: str | None, state: State) -> dict[str, tuple[int, datetime]]:
-    query = select(Job.queue, func.count(), func.min(Job.available_at)).where(in_state(state))
+    query = select(Job.queue, func.count(), func.min(Job.available_at))
+    query = query.where(in_state(state), Job.lane != COORDINATOR)
     if project is not None:
         query = query.where(Job.project == project)
     return {queue: (count, since) for queue, count, since in session.execute(query.group_by(Job.queue))}

@@ -1,5 +1,5 @@
 """What is forgotten of jobs that ended long ago: their progress, their log, what they could be resumed from,
-and an upload that came to nothing.
+an upload that came to nothing, and what a part had learned that its parent, which failed, did not use.
 
 Their learning curves stay, and so do the changes of their state, which are few: from them a job's history can
 be told for ever. Numbers of events stay what they were, so after this they have gaps.
@@ -42,5 +42,7 @@ def prune(session: Session, *, now: datetime, kept_for: timedelta, batch: int = 
     if gone.rowcount < batch:
         checkpoints.release(session, job.id)
         artifacts.detach(session, job.id, SOURCE)
+        if job.parent is not None:
+            artifacts.detach(session, job.id, "package")
         job.pruned_at = now
     return True

@@ -12,7 +12,7 @@ from headrace.access.tables import Project
 from headrace.datasets import service as datasets
 from headrace.db import new_id
 from headrace.errors import Conflict, Forbidden, NotFound
-from headrace.jobs import checkpoints, dependencies, kinds, transitions
+from headrace.jobs import checkpoints, coordinators, dependencies, transitions
 from headrace.jobs.dependencies import Checked
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
@@ -44,7 +44,7 @@ def submit(
         name=request.name,
         priority=request.priority,
         queue=request.queue,
-        lane=kinds.kind(request.kind).LANE,
+        lane=checked.lane,
         spec=checked.spec,
         tags=dict(request.tags),
         depends_on=list(request.depends_on),
@@ -89,11 +89,14 @@ def retry(
 ) -> Job:
     """Return a new job that does again what a failed or cancelled one did. Raises `NotFound`, `Conflict`.
 
-    With ``resume`` it goes on from the last checkpoint of the old one, where that left any.
+    With ``resume`` it goes on from the last checkpoint of the old one, where that left any; a coordinator
+    takes over the parts that the old one got done.
     """
     old = job(session, project, job_id)
     if old.state not in (State.FAILED, State.CANCELLED):
         raise Conflict(f"{old.id} is {old.state}; only a failed or cancelled job can be retried")
+    if old.parent is not None:
+        raise Conflict(f"{old.id} is a part of {old.parent}; that is what can be retried")
     if old.kind == "ingest":
         return datasets.ingest_again(session, old, created_by=created_by, now=now)
     if old.kind == "upload":
@@ -114,4 +117,5 @@ def retry(
     new = submit(session, project=project, request=request, created_by=created_by, now=now, retry_of=old.id)
     if resume:
         checkpoints.inherit(session, old, new, now)
+        coordinators.take_over(session, old, new)
     return new

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, ForeignKey, Index, literal, text
+from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, ForeignKey, Index, and_, literal, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from headrace.db import Base
@@ -19,11 +19,20 @@ def _in(states: frozenset[State]) -> str:
 _QUEUED = text("state = 'queued'")
 _RUNNING = text("state = 'running'")
 _WAITING = text("state = 'waiting'")
+_COORDINATES = text("lane = 'coordinator' AND finished_at IS NULL")
+_HAS_PARENT = text("parent IS NOT NULL")
 _PRUNABLE = text("pruned_at IS NULL AND finished_at IS NOT NULL")
+
+COORDINATOR = "coordinator"
+"""The lane of jobs whose work is other jobs. No slot claims from it."""
 
 
 class Job(Base):
-    """One job. Only `headrace.jobs.transitions` writes ``state`` and the columns that go with it."""
+    """One job. Only `headrace.jobs.transitions` writes ``state`` and the columns that go with it.
+
+    ``parent`` is the coordinator whose work this job is part of, ``part`` says which part, and ``figures``
+    what the parent keeps of it.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -52,6 +61,24 @@ class Job(Base):
         # goes through the primary key. No index has lease_expires_at, or every heartbeat would write to all.
         Index("ix_jobs_lease", "state", "id", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
         Index("ix_jobs_waiting", "state", "id", postgresql_where=_WAITING, sqlite_where=_WAITING),
+        Index("ix_jobs_coordinators", "lane", "id", postgresql_where=_COORDINATES, sqlite_where=_COORDINATES),
+        # One effect: no part of a coordinator's work is done twice, whoever advances it.
+        Index(
+            "uq_jobs_part",
+            "parent",
+            "part",
+            unique=True,
+            postgresql_where=_HAS_PARENT,
+            sqlite_where=_HAS_PARENT,
+        ),
+        Index(
+            "ix_jobs_list_parent",
+            "project",
+            "parent",
+            "id",
+            postgresql_where=_HAS_PARENT,
+            sqlite_where=_HAS_PARENT,
+        ),
         Index("ix_jobs_prune", "finished_at", postgresql_where=_PRUNABLE, sqlite_where=_PRUNABLE),
         Index("ix_jobs_list", "project", "id"),
         Index("ix_jobs_list_state", "project", "state", "id"),
@@ -92,6 +119,9 @@ class Job(Base):
     result: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     retry_of: Mapped[str | None]
+    parent: Mapped[str | None]
+    part: Mapped[str | None]
+    figures: Mapped[dict[str, Any] | None]
     request_id: Mapped[str | None]
     traceparent: Mapped[str | None]
     event_seq: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -104,6 +134,16 @@ def in_state(state: State) -> ColumnElement[bool]:
     With the state as a parameter the plan would have to serve any state.
     """
     return Job.state == literal(state.value, literal_execute=True)
+
+
+def coordinates() -> ColumnElement[bool]:
+    """Return the condition that a job is a coordinator that has not ended, written as `in_state` is."""
+    return and_(Job.lane == literal(COORDINATOR, literal_execute=True), Job.finished_at.is_(None))
+
+
+def holds_slot() -> ColumnElement[bool]:
+    """Return the condition that a job runs in a slot of a worker: a coordinator runs in none."""
+    return and_(in_state(State.RUNNING), Job.lane != COORDINATOR)
 
 
 class JobTag(Base):

@@ -21,7 +21,7 @@ from headrace.errors import Conflict, NotFound
 from headrace.jobs import checkpoints, events
 from headrace.jobs.leases import Lease, hold
 from headrace.jobs.states import FINAL, NEXT, State
-from headrace.jobs.tables import Job, JobTag
+from headrace.jobs.tables import COORDINATOR, Job, JobTag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,16 +78,38 @@ def start(session: Session, job: Job, *, worker: str, now: datetime, lease_s: fl
     return Lease(job=job.id, attempt=job.attempt, token=job.lease_token)
 
 
+def begin(session: Session, job: Job, *, now: datetime) -> None:
+    """Let a queued coordinator, which the caller has locked, begin. Its lease, which nobody holds, is its
+    time limit.
+    """
+    job.attempt += 1
+    job.started_at = job.started_at or now
+    job.lease_token = secrets.token_hex(16)
+    job.lease_expires_at = now + timedelta(seconds=job.timeout_s)
+    _move(session, job, State.RUNNING, now)
+
+
 def succeed(session: Session, lease: Lease, *, result: dict[str, Any], now: datetime) -> None:
     """End the job well. Raises `LeaseLost`, or `Conflict` if cancelling was asked for meanwhile."""
     job = hold(session, lease)
     if job.cancel_requested:
         raise Conflict(f"{job.id} is being cancelled")
     checkpoints.release(session, job.id)
+    complete(session, job, result=result, now=now)
+
+
+def complete(session: Session, job: Job, *, result: dict[str, Any], now: datetime) -> None:
+    """End a running job, whose row the caller has locked, well."""
     job.result = result
     job.fraction, job.message = 1.0, ""
     _finish(job, now)
     _move(session, job, State.SUCCEEDED, now, result=result)
+
+
+def break_off(session: Session, job: Job, *, type: str, message: str, now: datetime) -> None:
+    """Fail a coordinator, whose row the caller has locked; what is left of its work is cancelled."""
+    job.failures += 1
+    _end(session, job, State.FAILED, _error(job, type, message, False), now)
 
 
 def fail(
@@ -105,7 +127,14 @@ def fail(
 
 
 def lose(session: Session, job: Job, *, now: datetime, backoff: Backoff) -> None:
-    """Take a running job, whose row the caller has locked, from a worker that let its lease expire."""
+    """Take a running job, whose row the caller has locked, from a worker that let its lease expire.
+
+    That of a coordinator is its time limit.
+    """
+    if job.lane == COORDINATOR:
+        message = f"its parts took longer than timeout_s, {job.timeout_s} s"
+        break_off(session, job, type="TimedOut", message=message, now=now)
+        return
     message = f"worker lost: {job.worker} stopped renewing its lease"
     _failed(session, job, "WorkerLost", message, True, now, backoff)
 
@@ -120,7 +149,7 @@ def hand_back(session: Session, lease: Lease, *, now: datetime) -> None:
 
 
 def request_cancel(session: Session, project: str, job_id: str, now: datetime) -> Job:
-    """Cancel a job that does not run at once; ask the worker of one that does.
+    """Cancel a job that no worker runs at once, with all its parts; ask the worker of one that does.
 
     Raises `NotFound`, or `Conflict` for a job in a final state.
     """
@@ -134,11 +163,18 @@ def request_cancel(session: Session, project: str, job_id: str, now: datetime) -
         raise NotFound(f"there is no job {job_id[:100]!r}")
     if State(job.state) in FINAL:
         raise Conflict(f"{job.id} has {job.state} already")
-    job.cancel_requested = True
     audit.record(session, "job.cancel", project=project, object=job.id, now=now)
-    if job.state != State.RUNNING:
-        _end_cancelled(session, job, now)
+    stop(session, job, now=now)
     return job
+
+
+def stop(session: Session, job: Job, *, now: datetime) -> None:
+    """Do what `request_cancel` does, to a job that has not ended and whose row the caller has locked."""
+    job.cancel_requested = True
+    if job.state != State.RUNNING or job.lane == COORDINATOR:
+        _end_cancelled(session, job, now)
+    else:
+        session.flush()
 
 
 def cancel(session: Session, lease: Lease, *, now: datetime) -> None:
@@ -185,6 +221,15 @@ def _end(session: Session, job: Job, state: State, error: dict[str, Any], now: d
     job.error = error
     _finish(job, now)
     _move(session, job, state, now, error=error)
+    if job.lane == COORDINATOR:
+        _stop_parts(session, job, now)
+
+
+def _stop_parts(session: Session, job: Job, now: datetime) -> None:
+    """Cancel what is left of the work of a coordinator. Rows are locked from parents to children, always."""
+    left = select(Job).where(Job.parent == job.id, Job.finished_at.is_(None)).order_by(Job.id)
+    for part in session.scalars(left.with_for_update().execution_options(populate_existing=True)):
+        stop(session, part, now=now)
 
 
 def _finish(job: Job, now: datetime) -> None:

@@ -277,8 +277,13 @@ def delete_version(session: Session, project: str, name: str, number: int, *, no
 
 def _scheduled(session: Session, project: str, ref: Ref) -> list[str]:
     """Return the schedules, paused or not, whose job names the version ``ref``."""
+
+    def ref_of(job: Mapping[str, Any]) -> Ref | None:
+        named = job["spec"].get("model")
+        return Ref.parse(named) if named is not None else None
+
     rows = session.execute(select(Schedule.id, Schedule.job).where(Schedule.project == project))
-    return [schedule_id for schedule_id, job in rows if Ref.parse(job["spec"]["model"]) == ref]
+    return [schedule_id for schedule_id, job in rows if ref_of(job) == ref]
 
 
 def _moved(

@@ -58,6 +58,31 @@ class Split(Spec):
         return self.by.partition(":")[2] or None
 
 
+class CrossValidation(Spec):
+    """Train once for each of ``folds`` parts of the rows, which it then holds out to measure on.
+
+    ``stratified``: each fold has the classes in the same shares; by default where there are classes.
+    ``group``: rows that have the same value in this column, which is no feature then, stay together.
+    """
+
+    folds: Annotated[int, Field(ge=2, le=100)] = 5
+    stratified: bool | None = None
+    group: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+
+
+class Fold(CrossValidation):
+    """One of these trainings: fold ``number``, from 0, is the test rows."""
+
+    number: Annotated[int, Field(ge=0)]
+
+    @field_validator("number")
+    @classmethod
+    def _is_one_of_them(cls, value: int, info: Any) -> int:
+        if value >= info.data.get("folds", value + 1):
+            raise ValueError(f"should be below folds, {info.data['folds']}")
+        return value
+
+
 class TrainSpec(Spec):
     """Train, evaluate and register a new version of a model.
 
@@ -77,7 +102,8 @@ class TrainSpec(Spec):
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     types: dict[str, ColumnType] = {}
     base: RefText | None = None
-    cross_validation: None = None
+    cross_validation: CrossValidation | None = None
+    fold: Fold | None = None
     slices: Slices = []
     promote: None = None
 
@@ -186,7 +212,7 @@ class UploadSpec(Spec):
 class JobRequest(Spec):
     """The body of a submission. ``spec`` is checked by its kind."""
 
-    kind: Literal["train", "evaluate", "predict", "explain", "reproduce"]
+    kind: Literal["train", "evaluate", "predict", "explain", "reproduce", "tune"]
     spec: Annotated[
         dict[str, Any],
         Field(

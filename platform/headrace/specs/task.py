@@ -31,9 +31,10 @@ class Task(_Wire):
     ``spec`` is the resolved spec; of a reproduce job that of the training to be done again. ``inputs`` maps a
     name (``source``, ``data``, ``package``) to a path relative to the scratch folder; ``checkpoints`` are
     such paths too, of what earlier attempts left, newest first. ``columns`` are those of the dataset version,
-    empty for an ingest. ``code`` is the algorithm's dotted path, ``lineage`` is copied into the package,
-    ``checkpoint_s`` is the shortest time between two checkpoints (train and reproduce only). ``request_id``
-    and ``traceparent`` (W3C) are those of the submission.
+    empty for an ingest. ``code`` is the algorithm's dotted path, ``lineage`` is copied into the package.
+    ``validation``: a train job also gives metrics on validation rows. ``checkpoint_s`` is the shortest time
+    between two checkpoints (train and reproduce only). ``request_id`` and ``traceparent`` (W3C) are those of
+    the submission.
     """
 
     job: str
@@ -44,6 +45,7 @@ class Task(_Wire):
     columns: list[Column] = []
     code: str | None = None
     lineage: dict[str, Any] = {}
+    validation: bool = False
     checkpoints: list[str] = []
     checkpoint_s: Annotated[float, Field(gt=0)] = 30.0
     request_id: str | None = None

@@ -27,7 +27,7 @@ from headrace.paging import Page
 
 READING = ("SELECT", "UPDATE", "DELETE", "WITH")
 WALK = re.compile(
-    r"SCAN jobs(?!.*INDEX ix_jobs_(claim|running|lease|waiting))"
+    r"SCAN jobs(?!.*INDEX ix_jobs_(claim|running|lease|waiting|coordinators))"
     r"|SEARCH jobs USING .*autoindex_jobs_1 \(id[<>]"
     r"|Seq Scan on jobs"
     r"|Scan (Backward )?using (pk_jobs|ix_jobs_list\w*) on jobs.*(\n +(?! |Index Cond: .*[^<>]= )|$)"
@@ -43,6 +43,8 @@ FILTERS = {
     JobFilter(model="nobody"): "ix_jobs_list_model",
     JobFilter(dataset="d7"): "ix_jobs_list_dataset",
     JobFilter(tag=("team", "vision")): "ix_job_tags_find",
+    JobFilter(parent="job_3"): "ix_jobs_list_parent",
+    JobFilter(parent="job_3", state="succeeded"): "ix_jobs_list_parent",
     JobFilter(state="failed", model="m7"): "ix_jobs_list_state",
     JobFilter(state="succeeded", model="m7"): "ix_jobs_list_model",
     JobFilter(model="m7", kind="train", tag=("team", "vision")): "ix_job_tags_find",
@@ -91,7 +93,9 @@ def _row(domain: Domain, index: int, state: str) -> dict[str, Any]:
         "state": state,
         "priority": 5,
         "queue": "gpu" if index % 40 == 3 else "default",
-        "lane": "heavy",
+        "lane": "coordinator" if index % 400 == 7 else "heavy",
+        "parent": f"job_{index % 400}" if index % 400 < 5 else None,
+        "part": f"trial {index}" if index % 400 < 5 else None,
         "spec": {},
         "tags": {},
         "depends_on": [],

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 from sqlalchemy import select
 
-from domain import BACKOFF, LEASE_S, Domain
+from domain import BACKOFF, LEASE_S, TRAIN, Domain
 from headrace.db import Database
 from headrace.errors import Conflict, Invalid, LeaseLost
 from headrace.jobs import leases, transitions
@@ -36,8 +36,21 @@ class Expected:
     attempt: int = 0
     failures: int = 0
     cancel_requested: bool = False
+    parent: str | None = None
+    coordinates: bool = False
     lease: Lease | None = None
     leases: list[Lease] = field(default_factory=list)
+
+
+TRIALS = 2
+TUNE = {
+    "train": TRAIN,
+    "space": {"params.batch_size": {"choices": [8, 16]}},
+    "metric": "val_accuracy",
+    "sampler": "grid",
+    "parallel": 1,
+}
+"""Two trials, one after the other."""
 
 
 class Jobs(RuleBasedStateMachine):
@@ -72,6 +85,18 @@ class Jobs(RuleBasedStateMachine):
 
     def _end(self, job: Expected, state: State) -> None:
         job.state, job.lease = state, None
+        if job.coordinates and state != State.SUCCEEDED:
+            for part in self._parts(job):
+                if part.state not in FINAL:
+                    self._stop(part)
+
+    def _parts(self, job: Expected) -> list[Expected]:
+        return [part for part in self.jobs.values() if part.parent and self.jobs[part.parent] is job]
+
+    def _stop(self, job: Expected) -> None:
+        job.cancel_requested = True
+        if job.state != State.RUNNING or job.coordinates:
+            self._end(job, State.CANCELLED)
 
     def _failed(self, job: Expected, retryable: bool) -> None:
         if job.cancel_requested:
@@ -98,13 +123,19 @@ class Jobs(RuleBasedStateMachine):
         waits = bool(states - {State.SUCCEEDED})
         self.jobs[made] = Expected(State.WAITING if waits else State.QUEUED, max_attempts, depends_on)
 
+    @rule(max_attempts=st.integers(1, 2))
+    def submit_tune(self, max_attempts: int) -> None:
+        made = self.domain.submit(kind="tune", spec=TUNE, max_attempts=max_attempts, timeout_s=100)
+        self.jobs[made] = Expected(State.QUEUED, max_attempts, [], coordinates=True)
+
     @rule(worker=st.sampled_from(["a", "b", "c"]))
     def claim(self, worker: str) -> None:
         lease = self.domain.claim(worker)
         if lease is None:
             with self.database.read() as session:
                 due = Job.available_at <= self.domain.now
-                assert not session.scalars(select(Job).where(Job.state == State.QUEUED, due)).all()
+                claimable = select(Job).where(Job.state == State.QUEUED, Job.lane == "heavy", due)
+                assert not session.scalars(claimable).all()
             return
         job = self.jobs[lease.job]
         assert job.state == State.QUEUED
@@ -177,9 +208,7 @@ class Jobs(RuleBasedStateMachine):
             assert job.state in FINAL
             return
         assert job.state not in FINAL
-        job.cancel_requested = True
-        if job.state != State.RUNNING:
-            self._end(job, State.CANCELLED)
+        self._stop(job)
 
     @rule(after_s=st.sampled_from([0.0, 1.0, 10.0, 16.0, 61.0]))
     def tick(self, after_s: float) -> None:
@@ -188,7 +217,7 @@ class Jobs(RuleBasedStateMachine):
         for name, job in self.jobs.items():
             ends = expires[name]
             if job.state == State.RUNNING and ends is not None and ends < self.domain.now:
-                self._failed(job, retryable=True)
+                self._failed(job, retryable=not job.coordinates)
         for job in self.jobs.values():  # in the order of submission, as `tick` goes
             if job.state == State.WAITING:
                 states = {self.jobs[other].state for other in job.depends_on}
@@ -196,13 +225,32 @@ class Jobs(RuleBasedStateMachine):
                     self._end(job, State.CANCELLED)
                 elif states == {State.SUCCEEDED}:
                     self._end(job, State.QUEUED)
+        for name, job in list(self.jobs.items()):
+            if job.coordinates and job.state == State.QUEUED:
+                job.state, job.attempt = State.RUNNING, 1
+            if job.coordinates and job.state == State.RUNNING:
+                self._coordinate(name, job)
+
+    def _coordinate(self, name: str, job: Expected) -> None:
+        """The parts run one after another; the first that ends badly is the end."""
+        states = [part.state for part in self._parts(job)]
+        if {State.FAILED, State.CANCELLED} & set(states):
+            job.failures += 1
+            self._end(job, State.FAILED)
+        elif states == [State.SUCCEEDED] * TRIALS:
+            self._end(job, State.SUCCEEDED)
+        elif set(states) <= {State.SUCCEEDED}:
+            with self.database.read() as session:
+                made = select(Job.id).where(Job.parent == name, Job.part == f"trial {len(states)}")
+                part = session.scalars(made).one()
+            self.jobs[part] = Expected(State.QUEUED, job.max_attempts, [], parent=name)
 
     @invariant()
     def database_agrees_with_the_model(self) -> None:
         if not hasattr(self, "jobs"):
             return
         with self.database.read() as session:
-            rows = {row.id: row for row in session.scalars(select(Job).where(Job.kind == "train"))}
+            rows = {row.id: row for row in session.scalars(select(Job).where(Job.kind != "ingest"))}
             effects = list(session.scalars(select(ModelVersion.job)))
             events: dict[str, list[JobEvent]] = {name: [] for name in rows}
             for event in session.scalars(select(JobEvent).order_by(JobEvent.job, JobEvent.seq)):
@@ -216,9 +264,15 @@ class Jobs(RuleBasedStateMachine):
                 job.failures,
                 job.cancel_requested,
             )
-            assert row.lease_token == (job.lease.token if job.lease else None)
+            if job.coordinates:
+                assert (row.lease_token is not None) == (job.state == State.RUNNING)
+            else:
+                assert row.lease_token == (job.lease.token if job.lease else None)
+            assert row.parent == job.parent
             self._story_is_legal(row, events[name])
-        succeeded = [name for name, job in self.jobs.items() if job.state == State.SUCCEEDED]
+        succeeded = [
+            name for name, job in self.jobs.items() if job.state == State.SUCCEEDED and not job.parent
+        ]
         assert sorted(effects) == sorted(succeeded)
 
     def _story_is_legal(self, row: Job, events: list[JobEvent]) -> None:

@@ -56,7 +56,11 @@ class JobError(BaseModel):
 
 
 class Job(BaseModel):
-    """A job. `spec` is the resolved one; `attempt` counts claims, `max_attempts` limits `failures`."""
+    """A job. `spec` is the resolved one; `attempt` counts claims, `max_attempts` limits `failures`.
+
+    A job that is a part of another's work has that as its `parent`; `part` says which part, `figures` what
+    has come out of it for the parent.
+    """
 
     id: str
     kind: str
@@ -82,6 +86,9 @@ class Job(BaseModel):
     result: dict[str, Any] | None
     error: JobError | None
     retry_of: str | None
+    parent: str | None
+    part: str | None
+    figures: dict[str, Any] | None
 
 
 class Event(BaseModel):
@@ -108,6 +115,9 @@ class JobsQuery(PageQuery):
     queue: Annotated[str | None, Field(max_length=100)] = None
     model: Annotated[str | None, Field(max_length=100)] = None
     dataset: Annotated[str | None, Field(max_length=100)] = None
+    parent: Annotated[str | None, Field(max_length=100, description="Only the parts of this job's work")] = (
+        None
+    )
     tag: Annotated[str | None, Field(max_length=500, description="`key:value`")] = None
     created_after: Moment | None = None
     created_before: Moment | None = None
@@ -129,6 +139,7 @@ class JobsQuery(PageQuery):
             queue=self.queue,
             model=self.model,
             dataset=self.dataset,
+            parent=self.parent,
             tag=None if self.tag is None else (key, value),
             created_after=self.created_after,
             created_before=self.created_before,
@@ -182,6 +193,9 @@ def _job(row: JobRow) -> Job:
         result=row.result,
         error=None if row.error is None else JobError.model_validate(row.error),
         retry_of=row.retry_of,
+        parent=row.parent,
+        part=row.part,
+        figures=row.figures,
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from headrace.artifacts import service as artifacts
 from headrace.errors import NotFound
-from headrace.jobs import queries, service, transitions
+from headrace.jobs import coordinators, queries, service, transitions
 from headrace.jobs.states import FINAL, State
 from headrace_web.api import jobs as api
 from headrace_web.calls import Call
@@ -20,6 +20,7 @@ from headrace_web.live import MEDIA_TYPE
 pages = Pages("jobs")
 
 KINDS = ("train", "evaluate", "predict", "ingest")
+"""Those for whose submission there is a form, and that of uploads."""
 
 
 class JobsPageQuery(api.JobsQuery):
@@ -44,7 +45,7 @@ def index(call: Call, query: JobsPageQuery) -> Response:
         following=following(query.following(found)),
         query=query,
         states=State,
-        kinds=KINDS,
+        kinds=("train", "tune", "evaluate", "predict", "ingest"),
     )
 
 
@@ -54,7 +55,9 @@ def show(call: Call, job: str) -> Response:
     with call.parts.database.read() as session:
         row = service.job(session, call.project, job)
         series = queries.metrics(session, row)
-    return page("job.html", job=row, series=series, final=row.state in FINAL)
+        made = coordinators.parts(session, row.id)
+    tried = list(dict.fromkeys(name for part in made for name in (part.figures or {}).get("params", {})))
+    return page("job.html", job=row, series=series, final=row.state in FINAL, parts=made, tried=tried)
 
 
 @pages.route(

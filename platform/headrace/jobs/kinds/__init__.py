@@ -6,11 +6,17 @@ the job process is given. ``commit(session, job, done, files, now)`` makes the e
 that ends the job, and returns the job's result, whose entries ``RESULT`` names.
 
 `ingest` and `upload` are submitted by uploads only, of datasets and of models, so users cannot ask for them.
+
+The work of a **coordinator** is other jobs, its parts. It has no ``prepare`` and no ``commit``; instead
+``plan(session, job, parts)`` says, from its parts alone and changing nothing, what is to be done next, and
+``finish(session, job, parts, now)`` makes the effects in the transaction that ends it, and returns the
+result. `headrace.jobs.coordinators` does what a plan says. A part makes no effect of its own: a train job
+that is one keeps its files and what it has learned for its parent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -18,28 +24,34 @@ from typing import Any, Literal, Protocol
 from sqlalchemy.orm import Session
 
 from headrace.artifacts.store import Stored
+from headrace.jobs.events import Event
 from headrace.jobs.tables import Job
 from headrace.specs.base import Column, Spec
 from headrace.specs.task import Done
 
-Lane = Literal["light", "heavy"]
+Lane = Literal["light", "heavy", "coordinator"]
 Runtime = Literal["plain", "tensorflow"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """A spec that has been checked in full. ``model`` and ``dataset`` are names, to find the job by."""
+    """A spec that has been checked in full. ``model`` and ``dataset`` are names, to find the job by.
+
+    ``lane`` is that of the kind unless the spec asks for another.
+    """
 
     spec: Spec
     model: str | None = None
     dataset: str | None = None
+    lane: Lane | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
     """What a job process is given. ``inputs`` maps a name to a digest; the rest is as in `Task`.
 
-    ``spec`` is None where it is the job's own.
+    ``spec`` is None where it is the job's own. ``validation``: whether what was learned is evaluated on
+    validation rows too.
     """
 
     runtime: Runtime
@@ -48,6 +60,36 @@ class Preparation:
     code: str | None = None
     lineage: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] | None = None
+    validation: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A job to be: part ``name`` of its parent's work, with what the parent keeps of it from the start."""
+
+    name: str
+    kind: str
+    spec: Mapping[str, Any]
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a coordinator does next; a function of its parts.
+
+    ``parts`` are to be made, ``unneeded`` (ids) to be cancelled; ``figures`` (by id) is what has come out of
+    a part since, ``events`` what is written of it when it is new. ``broken`` says why the
+    coordinator cannot succeed; ``done``: every part has ended and `Coordinator.finish` is due.
+    """
+
+    parts: Sequence[Part] = ()
+    unneeded: Sequence[str] = ()
+    figures: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    events: Mapping[str, Sequence[Event]] = field(default_factory=dict)
+    fraction: float = 0.0
+    message: str = ""
+    broken: str | None = None
+    done: bool = False
 
 
 class Kind(Protocol):
@@ -69,9 +111,28 @@ class Kind(Protocol):
         """Make the effects and return the result."""
 
 
+class Coordinator(Protocol):
+    """A module that does the work of a job by other jobs."""
+
+    def plan(self, session: Session, job: Job, parts: Sequence[Job]) -> Plan:
+        """Return what is to be done next; ``parts`` are those that were made, oldest first."""
+
+    def finish(self, session: Session, job: Job, parts: Sequence[Job], now: datetime) -> dict[str, Any]:
+        """Make the effects and return the result."""
+
+
+def coordinator(name: str) -> Coordinator:
+    """Return what coordinates jobs of the kind ``name``. Raises KeyError."""
+    from headrace.jobs.kinds import cross_validation, tune
+
+    coordinators: dict[str, Any] = {"train": cross_validation, "tune": tune}
+    found: Coordinator = coordinators[name]
+    return found
+
+
 def kind(name: str) -> Kind:
     """Return the kind called ``name``. Raises KeyError."""
-    from headrace.jobs.kinds import evaluate, explain, ingest, predict, reproduce, train, upload
+    from headrace.jobs.kinds import evaluate, explain, ingest, predict, reproduce, train, tune, upload
 
     kinds: dict[str, Any] = {
         "ingest": ingest,
@@ -80,6 +141,7 @@ def kind(name: str) -> Kind:
         "predict": predict,
         "explain": explain,
         "reproduce": reproduce,
+        "tune": tune,
         "upload": upload,
     }
     found: Kind = kinds[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +15,10 @@ from headrace.artifacts.store import Stored
 from headrace.datasets import service as datasets
 from headrace.datasets.tables import DatasetVersion
 from headrace.errors import FieldError, Invalid
-from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version, slices
+from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version, folds, slices
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
+from headrace.registry.tables import ModelVersion
 from headrace.specs.algorithms import NEEDS_TARGET, TARGETS, Algorithm, algorithm, no_column
 from headrace.specs.base import Column, ColumnType, TaskType
 from headrace.specs.jobs import TrainSpec
@@ -24,7 +26,7 @@ from headrace.specs.task import Done
 
 Spec = TrainSpec
 LANE: Lane = "heavy"
-RESULT = ("model", "version", "metrics", "promoted", "reason", "warnings")
+RESULT = ("model", "version", "metrics", "promoted", "reason", "warnings", "cross_validation")
 LEARNED_AS: dict[ColumnType, tuple[ColumnType, ...]] = {
     "category": ("text",),
     "text": ("category",),
@@ -53,16 +55,16 @@ def resolve(session: Session, project: str, spec: TrainSpec) -> Resolved:
     typed = [column for column in every if column.name in features]
     chosen.check_columns(params, typed, "spec", "params")
     slices.check(spec.slices, columns)
+    spec = folds.check(spec.model_copy(update={"task": task, "dataset": str(ref)}), version.rows, columns)
     resolved = spec.model_copy(
         update={
-            "dataset": str(ref),
             "params": params,
             "features": features,
-            "task": task,
             "threads": spec.threads or DEFAULT_THREADS,
         }
     )
-    return Resolved(spec=resolved, model=spec.model, dataset=ref.name)
+    lane: Lane | None = "coordinator" if spec.cross_validation is not None else None
+    return Resolved(spec=resolved, model=spec.model, dataset=ref.name, lane=lane)
 
 
 def prepare(session: Session, job: Job) -> Preparation:
@@ -70,7 +72,8 @@ def prepare(session: Session, job: Job) -> Preparation:
     spec = TrainSpec.model_validate(job.spec)
     ref, version = datasets.resolve(session, job.project, spec.dataset, "spec", "dataset")
     base = base_version.package(session, job.project, spec)
-    return prepare_training(session, spec, ref.name, version, base)
+    preparation = prepare_training(session, spec, ref.name, version, base)
+    return replace(preparation, validation=job.parent is not None)
 
 
 def prepare_training(
@@ -102,29 +105,48 @@ def prepare_training(
 def commit(
     session: Session, job: Job, done: Done, files: Mapping[str, Stored], now: datetime
 ) -> dict[str, Any]:
-    """Register the version."""
+    """Register the version. A part of a coordinator's work keeps it for its parent instead."""
+    if job.parent is not None:
+        artifacts.attach(session, project=job.project, owner=job.id, files=files, now=now)
+        return done.result
     spec = TrainSpec.model_validate(job.spec)
+    return result(register(session, job, spec, done.result, files, now), done.result)
+
+
+def register(
+    session: Session,
+    job: Job,
+    spec: TrainSpec,
+    learned: Mapping[str, Any],
+    files: Mapping[str, Stored],
+    now: datetime,
+) -> ModelVersion:
+    """Register as the effect of ``job`` what was ``learned``, the result of a job process, by ``spec``."""
     _, dataset_version = datasets.resolve(session, job.project, spec.dataset, "spec", "dataset")
-    environment = {"headrace": __version__, **done.result["environment"]}
-    version = registry.add_version(
+    environment = {"headrace": __version__, **learned["environment"]}
+    return registry.add_version(
         session,
         project=job.project,
         name=spec.model,
         job=job,
         spec=spec,
         dataset_version=dataset_version,
-        learned=done.result,
+        learned=learned,
         environment=environment,
         files={**files, **base_version.package(session, job.project, spec)},
         now=now,
     )
+
+
+def result(version: ModelVersion, learned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result of a job that has registered what was ``learned`` as ``version``."""
     return {
-        "model": spec.model,
+        "model": version.lineage["spec"]["model"],
         "version": version.version,
         "metrics": version.metrics,
         "promoted": False,
         "reason": "no promotion was asked for",
-        "warnings": done.result.get("warnings", []),
+        "warnings": learned.get("warnings", []),
     }
 
 
@@ -191,7 +213,8 @@ def _features(
     spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType], named: set[str]
 ) -> list[str]:
     """Return the features, where the spec names none all columns that ``chosen`` takes and are not apart."""
-    apart = {spec.target, spec.split.column, *named}
+    grouped = spec.cross_validation or spec.fold
+    apart = {spec.target, spec.split.column, grouped and grouped.group, *named}
     if spec.split.column is not None and spec.split.column not in columns:
         raise Invalid.field("spec", "split", "by", msg=no_column(spec.split.column, list(columns)))
     if spec.features is None:

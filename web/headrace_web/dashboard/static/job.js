@@ -14,6 +14,7 @@ let seen = 0, attempt = 0, source = null, ended = false;
 
 const actions = {
   progress({ data }) {
+    if (live.dataset.parts) redraw("facts").catch(() => {});
     const bar = document.getElementById("progress");
     if (!bar) return;
     bar.value = data.fraction;

@@ -32,9 +32,11 @@ def run(task: Task, context: Context) -> Done:
     for warning in warnings:
         print("warning: column {column!r}: {message}".format_map(warning), flush=True)
     predictor = training.learn()
-    evaluation = _evaluate(training, predictor, context)
+    context.progress(FITTED, "evaluating")
+    validation = _validate(training, predictor) if task.validation else {}
+    evaluation = _evaluate(training, predictor)
     evaluation |= {"columns": findings.report(predictor.preprocessing), "warnings": warnings}
-    return _finish(training, predictor, evaluation, context)
+    return _finish(training, predictor, evaluation, validation, context)
 
 
 def _examine(training: Training) -> Findings:
@@ -46,8 +48,16 @@ def _examine(training: Training) -> Findings:
     return findings
 
 
-def _evaluate(training: Training, predictor: Predictor, context: Context) -> dict[str, Any]:
-    context.progress(FITTED, "evaluating")
+def _validate(training: Training, predictor: Predictor) -> dict[str, Any]:
+    """Return the metrics on validation rows, by which this training is compared with others."""
+    held_out = training.parts == split.VALIDATION
+    if not held_out.any():
+        return {}
+    found = training.what.evaluate(predictor, Selection(training.reader, held_out), [], training.spec.seed)
+    return {"validation": found["metrics"]}
+
+
+def _evaluate(training: Training, predictor: Predictor) -> dict[str, Any]:
     if not training.rows["test"]:
         return collect.empty(predictor)
     slices = training.spec.slices
@@ -56,7 +66,13 @@ def _evaluate(training: Training, predictor: Predictor, context: Context) -> dic
     return training.what.evaluate(predictor, tested, slices, training.spec.seed)
 
 
-def _finish(training: Training, predictor: Predictor, evaluation: dict[str, Any], context: Context) -> Done:
+def _finish(
+    training: Training,
+    predictor: Predictor,
+    evaluation: dict[str, Any],
+    validation: dict[str, Any],
+    context: Context,
+) -> Done:
     context.progress(EVALUATED, "packaging")
     spec, target = training.spec, predictor.target
     manifest = package.Manifest(
@@ -81,6 +97,7 @@ def _finish(training: Training, predictor: Predictor, evaluation: dict[str, Any]
     return Done(
         result={
             "metrics": evaluation["metrics"],
+            **validation,
             "warnings": evaluation["warnings"],
             "task": target.task,
             "signature": predictor.signature,

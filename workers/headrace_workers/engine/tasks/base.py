@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from headrace.errors import BadData
 from headrace.specs.jobs import PredictSpec
 from headrace_workers.engine.algorithms.base import Problem, TensorSpec
-from headrace_workers.engine.data import preprocessing, split
+from headrace_workers.engine.data import folds, preprocessing, split
 from headrace_workers.engine.data.preprocessing import Preprocessing
 from headrace_workers.engine.data.reader import Reader
 from headrace_workers.engine.data.selection import Selection
@@ -91,7 +91,10 @@ class Task(ABC, Generic[T]):
 
     def divide(self, training: Training) -> Parts:
         """Return the part of each row, a number of `split`. Raises `BadSpec` when one is empty."""
-        return split.divide(training.reader, training.spec.split, training.features, training.target)
+        reader, spec = training.reader, training.spec
+        if spec.fold is not None and training.target is not None:
+            return folds.divide(reader, spec.fold, spec.split, training.features, training.target)
+        return split.divide(reader, spec.split, training.features, training.target)
 
     @abstractmethod
     def fit(self, training: Training) -> tuple[Preprocessing, T]:
