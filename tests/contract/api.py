@@ -126,7 +126,7 @@ class Api:
                 metrics=metrics or {"accuracy": 0.9},
                 signature={"inputs": [], "outputs": []},
                 dataset_version=dataset.id,
-                lineage={"spec": job.spec},
+                lineage={"spec": job.spec, "rows": {"test": 10}},
                 weights_digest="sha256:" + "0" * 64,
                 digest=package.digest,
                 size_bytes=package.size_bytes,

@@ -20,6 +20,7 @@ from headrace.artifacts import service as artifacts
 from headrace.artifacts.tables import Artifact
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
+from headrace.registry.tables import ModelExplanation
 from headrace.schedules.tables import Schedule
 from headrace_web.dashboard import all_pages
 from headrace_web.dashboard.pages import COOKIE
@@ -67,6 +68,38 @@ EVALUATION = {
     "columns": [{"column": HOSTILE, "type": "text", "encoded_as": HOSTILE, "missing": 3}],
     "warnings": [{"column": HOSTILE, "kind": "leak", "message": HOSTILE}],
 }
+
+CURVE = {"label": HOSTILE, "mean": [0.25, 0.5], "ice": [[0.0, 1.0]]}
+COST = {"mean": 0.25, "std": 0.1, "interval": [0.125, 0.375]}
+EXPLANATION = {
+    "method": "permutation",
+    "model": "iris@1",
+    "dataset": HOSTILE,
+    "rows": {"used": 7, "of": 9, "part": "test", "bad": 0},
+    "importance": {
+        "metrics": {"accuracy": 0.9},
+        "repeats": 10,
+        "level": 0.95,
+        "features": [{"feature": HOSTILE, "type": "number", "metrics": {"accuracy": COST}}],
+    },
+    "partial_dependence": [
+        {"feature": HOSTILE, "type": "number", "grid": [1.0, 2.0], "rows": 7, "curves": [CURVE]},
+        {"feature": HOSTILE, "type": "category", "grid": [HOSTILE, "b"], "rows": 7, "curves": [CURVE]},
+    ],
+}
+EXAMPLE = {"row": 3, "label": HOSTILE, "output": 0.75, "baseline": 0.125, "sum": 0.625}
+ADDS = {"adds": -0.25, "value": HOSTILE, "feature": HOSTILE, "word": HOSTILE, "known": False}
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+ATTRIBUTIONS = {
+    "of": "probability",
+    "baseline": "a black image",
+    "completeness": {"largest_error": 0.0625, "mean_error": 0.01, "most_steps": 50},
+}
+ATTRIBUTED = [
+    {"input": "table", "features": [{"feature": HOSTILE, "size": 1.0, "mean": -1.0}]},
+    {"input": "text", "words": [{"label": HOSTILE, "rows": 5, "words": [{**ADDS, "rows": 5}]}]},
+    {"input": "image", "picture": {"heat": PIXEL, "values": [[1.0]]}},
+]
 
 
 class Browser:
@@ -130,7 +163,10 @@ def full(api: Api) -> Api:
             files = {name: stored}
             artifacts.attach(session, project="default", owner=str(owner), files=files, now=NOW)
         files = {"output": api.store(b"rows"), "evaluation": evaluation}
+        files["explanation"] = api.store(json.dumps(EXPLANATION).encode())
         artifacts.attach(session, project="default", owner=job, files=files, now=NOW)
+        spec = {"method": "permutation", "dataset": HOSTILE}
+        session.add(ModelExplanation(job=job, version=version.id, created_at=NOW, **spec))
     return api
 
 
@@ -453,3 +489,43 @@ def test_an_evaluation_is_drawn_and_told(full: Api) -> None:
         # A quarter of the way over 414 pixels from 54; three quarters up 200 pixels from 222.
         assert "157.5,72.0" in page
         assert "nan" not in page.lower().replace("nanmax", "")
+
+
+def test_an_explanation_is_drawn_and_told(full: Api) -> None:
+    browser = signed_in(full, "viewer")
+    job = full.get("jobs").json["items"][0]["id"]
+    for path in ("/models/iris/versions/1", f"/jobs/{job}/explanation"):
+        page = browser.get(path).text
+        told = " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+        for words in ("on 7 of 9 test rows", "95 % intervals of the mean over 10 shuffles", HOSTILE[:20]):
+            assert words in told or words in unescape(page), words
+        assert "Importance by accuracy" in page
+        # Zero stands behind the labels; the interval's upper end is the rightmost.
+        assert re.search(r'class="bar" x="170.0" y="8" width="166.7"', page)
+        assert 'class="whisker" x1="253.3" x2="420.0"' in page
+        assert 'class="faint"' in page
+        assert "mean probability of" in told
+        assert "style=" not in page
+    assert "Nobody has asked yet" in browser.get("/models/iris/versions/2").text
+
+
+@pytest.mark.parametrize("kind", ATTRIBUTED)
+def test_attributions_are_drawn_and_told(full: Api, kind: dict[str, Any]) -> None:
+    example = EXAMPLE | {"features": [ADDS], "words": [ADDS], "image": PIXEL, "heat": PIXEL}
+    attributions = ATTRIBUTIONS | kind | {"examples": [example]}
+    found = EXPLANATION | {"method": "integrated_gradients", "attributions": attributions}
+    del found["importance"]
+    job = full.get("jobs").json["items"][0]["id"]
+    stored = full.store(json.dumps(found).encode())
+    with full.parts.database.transaction() as session:
+        session.query(Artifact).filter_by(owner=job, name="explanation").delete()
+        artifacts.attach(session, project="default", owner=job, files={"explanation": stored}, now=NOW)
+    page = signed_in(full, "viewer").get(f"/jobs/{job}/explanation").text
+    told = " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+    assert "From a black image to each row" in told
+    assert "misses the difference by 0.0625 at most" in told
+    assert "0.125 → 0.75" in told
+    assert "<script>" not in page
+    assert "<img src=x" not in page
+    shown = {"table": "Contributions", "text": 'class="word against w5"', "image": f'src="{PIXEL}"'}
+    assert shown[kind["input"]] in page

@@ -63,6 +63,34 @@ def _print_slice(part: Mapping[str, Any]) -> None:
         for group in part["groups"]
     ]
     output.print_table([part["column"], "rows", *metrics, "than overall"], rows, empty="no rows")
+    for fair in part.get("fairness") or []:
+        _print_fairness(part, fair)
+
+
+def _print_fairness(part: Mapping[str, Any], fair: Mapping[str, Any]) -> None:
+    from headrace.cli import output
+
+    rates = {
+        "selection_rate": "predicted so",
+        "true_positive_rate": "found",
+        "false_positive_rate": "wrongly",
+    }
+    rows = [
+        (
+            _group(group),
+            told["rows"],
+            told["of_class"],
+            *(_measured({**told, "metrics": told["rates"]}, rate) for rate in rates),
+        )
+        for group, told in zip(part["groups"], fair["groups"], strict=True)
+    ]
+    output.print_table(
+        [f"{part['column']}, of {fair['label']}", "rows", "of it", *rates.values()], rows, empty="no rows"
+    )
+    output.print_fields(
+        {metric.replace("_", " "): _measured(fair, metric) for metric in fair["metrics"]}
+        or {"fairness": "fewer than two groups have rows enough to be compared"}
+    )
 
 
 def _measured(group: Mapping[str, Any], metric: str) -> str:

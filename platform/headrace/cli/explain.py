@@ -130,6 +130,10 @@ def show(found: Mapping[str, Any]) -> None:
     output.print_fields({"model": found["model"], "method": found["method"], "rows": said})
     if importance := found.get("importance"):
         _show_importance(importance)
+    if attributions := found.get("attributions"):
+        _show_attributions(attributions)
+    for part in found.get("partial_dependence") or []:
+        _show_dependence(part)
 
 
 def _show_importance(importance: Mapping[str, Any]) -> None:
@@ -148,6 +152,40 @@ def _show_importance(importance: Mapping[str, Any]) -> None:
         for entry in features
     ]
     output.print_table(["shuffled", "", *(f"{name} worse by" for name in metrics)], rows, empty="no features")
+
+
+def _show_attributions(found: Mapping[str, Any]) -> None:
+    from headrace.cli import output
+
+    error = found["completeness"]["largest_error"]
+    output.print_fields({"baseline": found["baseline"], "sums miss by at most": f"{error:.2g}"})
+    if features := found.get("features"):
+        rows = [
+            (each["feature"], bar(each["size"], features[0]["size"]), each["size"], each["mean"])
+            for each in features
+        ]
+        output.print_table(["column", "", "adds, up or down", "adds on average"], rows, empty="no columns")
+    for group in found.get("words") or []:
+        largest = max((abs(each["adds"]) for each in group["words"]), default=0.0)
+        rows = [
+            (each["word"], bar(abs(each["adds"]), largest), each["adds"], each["rows"])
+            for each in group["words"]
+        ]
+        said = "word" if group["label"] is None else f"word, of {group['label']}"
+        output.print_table([said, "", "adds", "rows"], rows, empty="no words")
+    if found["input"] == "image":
+        output.console().print("Heat maps are pictures: the dashboard shows them, --json has them.")
+
+
+def _show_dependence(part: Mapping[str, Any]) -> None:
+    from headrace.cli import output
+
+    labels = [
+        "mean prediction" if curve["label"] is None else f"mean of {curve['label']}"
+        for curve in part["curves"]
+    ]
+    rows = [(value, *(curve["mean"][i] for curve in part["curves"])) for i, value in enumerate(part["grid"])]
+    output.print_table([part["feature"], *labels], rows, empty="no values")
 
 
 def bar(value: float, largest: float) -> str:

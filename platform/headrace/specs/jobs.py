@@ -178,7 +178,7 @@ class ExplainSpec(Spec):
     examples: Annotated[int, Field(ge=0, le=50)] = 12
     partial_dependence: Annotated[Explained, Field(max_length=20)] | None = None
     grid: Annotated[int, Field(ge=2, le=200)] = 20
-    ice: Annotated[int, Field(ge=0, le=100)] = 0
+    ice: Annotated[int, Field(ge=0, le=200)] = 0
 
 
 class ReproduceSpec(Spec):

@@ -393,6 +393,19 @@ EVALUATION = {
                 {"value": None, "rows": 9, "metrics": {"mae": 2.0}, "intervals": {}, "small": True},
                 {"others": 30, "rows": 41, "metrics": {"mae": 9.0}, "intervals": {}, "differs": "worse"},
             ],
+            "fairness": [
+                {
+                    "label": "yes",
+                    "compared": 2,
+                    "metrics": {"demographic_parity_ratio": 0.5},
+                    "intervals": {"demographic_parity_ratio": [0.25, 0.75]},
+                    "groups": [
+                        {"rows": 150, "of_class": 30, "rates": {"selection_rate": 0.25}, "intervals": {}},
+                        {"rows": 9, "of_class": 2, "rates": {}, "intervals": {}},
+                        {"rows": 41, "of_class": 20, "rates": {"selection_rate": 0.5}, "intervals": {}},
+                    ],
+                }
+            ],
         }
     ],
     "warnings": [{"column": "code", "kind": "leak", "message": "This column alone tells the target."}],
@@ -413,6 +426,8 @@ def test_an_evaluation_is_shown_as_tables(run: Run, fake: Fake) -> None:
         "1 to 2.5 150 1.25 (1 to 1.5)",
         "missing 9 2 few rows",
         "30 other levels 41 9 worse",
+        "1 to 2.5 150 30 0.25",
+        "demographic parity ratio 0.5 (0.25 to 0.75)",
         "code leak This column alone tells the target.",
     ):
         assert line in lines
@@ -422,3 +437,68 @@ def test_an_evaluation_is_shown_as_tables(run: Run, fake: Fake) -> None:
         ("job_1", "jobs/job_1"),
     ):
         assert json.loads(run("evaluation", what, "--json").stdout) == EVALUATION | {"note": f"of {of}"}
+
+
+EXPLANATION = {
+    "model": "m@4",
+    "dataset": "d@1",
+    "method": "permutation",
+    "rows": {"used": 20, "of": 90, "part": "test"},
+    "importance": {
+        "metrics": {"accuracy": 0.9},
+        "features": [
+            {"feature": name, "metrics": {"accuracy": {"mean": mean, "interval": [mean - 0.1, mean + 0.1]}}}
+            for name, mean in (("x", 0.5), ("z", 0.25))
+        ],
+    },
+    "partial_dependence": [{"feature": "x", "grid": [1, 2], "curves": [{"label": "a", "mean": [0.1, 0.9]}]}],
+}
+
+
+def test_explain_submits_waits_and_shows(run: Run, fake: Fake) -> None:
+    model = {"name": "m", "latest_version": 4, "aliases": {"champion": 2}}
+    fake.answers["GET", "/api/v1/models/m"] = (200, model)
+    lineage = {"dataset": "d", "dataset_version": 1}
+    fake.answers["GET", "/api/v1/models/m/versions/4"] = (200, {"lineage": lineage})
+    fake.answers["POST", "/api/v1/jobs"] = (202, JOB)
+    fake.answers["GET", "/api/v1/jobs/job_1"] = (200, JOB)
+    fake.answers["GET", "/api/v1/jobs/job_1/events"] = (200, {"items": [], "next_cursor": None})
+    fake.answers["GET", "/api/v1/jobs/job_1/explanation"] = (200, EXPLANATION)
+    shown = run("explain", "m", "--rows", "20", "--dependence", "x")
+    assert fake.bodies[0]["kind"] == "explain"
+    assert fake.bodies[0]["spec"] == {
+        "model": "m",
+        "dataset": "d@1",
+        "method": "permutation",
+        "rows": 20,
+        "partial_dependence": ["x"],
+    }
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    assert "rows 20 of 90 test rows of d@1" in lines
+    assert f"x {'█' * 24} 0.5 (0.4 to 0.6)" in lines
+    assert f"z {'█' * 12} 0.25 (0.15 to 0.35)" in lines
+    assert "2 0.9" in lines
+    made = {"job": "job_1", "method": "permutation", "dataset": "d@1", "created_at": JOB["created_at"]}
+    path = "/api/v1/models/m/versions/2/explanations"
+    fake.answers["GET", path] = (200, {"items": [made], "next_cursor": None})
+    for what in ("m@champion", "job_1"):
+        assert json.loads(run("explanation", what, "--json").stdout) == EXPLANATION
+    assert "job_1 permutation d@1" in " ".join(run("explanation", "m@2", "--list").stdout.split())
+    fake.answers["GET", path] = (200, {"items": [], "next_cursor": None})
+    assert "nobody has explained m@2: headrace explain m@2" in run("explanation", "m@2").stderr
+
+
+def test_attributions_are_shown_as_tables(run: Run, fake: Fake) -> None:
+    words = [{"word": "great", "adds": 0.5, "rows": 9}, {"word": "dull", "adds": -0.25, "rows": 4}]
+    attributions = {
+        "input": "text",
+        "baseline": "as many tokens of padding",
+        "completeness": {"largest_error": 0.0123},
+        "words": [{"label": "good", "rows": 10, "words": words}],
+    }
+    found = {name: EXPLANATION[name] for name in ("model", "dataset", "method", "rows")}
+    fake.answers["GET", "/api/v1/jobs/job_1/explanation"] = (200, found | {"attributions": attributions})
+    lines = [" ".join(line.split()) for line in run("explanation", "job_1").stdout.splitlines()]
+    assert "sums miss by at most 0.012" in lines
+    assert f"great {'█' * 24} 0.5 9" in lines
+    assert f"dull {'█' * 12} -0.25 4" in lines

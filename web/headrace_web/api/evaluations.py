@@ -72,11 +72,31 @@ class Group(Part):
     intervals: dict[str, Interval]
 
 
+class FairnessGroup(Part):
+    """How often rows of a group are predicted to be of a class, and those of the class and the others are."""
+
+    rows: int
+    of_class: int
+    rates: dict[str, float]
+    intervals: dict[str, Interval]
+
+
+class Fairness(Part):
+    """How alike a class, against the rest, is predicted in the groups of a slice, which are in its order."""
+
+    label: bool | int | str
+    compared: Annotated[int, Field(description="Groups that have rows enough to be compared")]
+    metrics: dict[str, float]
+    intervals: dict[str, Interval]
+    groups: list[FairnessGroup]
+
+
 class Slice(Part):
-    """Metrics of the groups of rows that a column makes."""
+    """Metrics of the groups of rows that a column makes; ``fairness`` only of classifiers."""
 
     column: str
     groups: list[Group]
+    fairness: list[Fairness] | None = None
 
 
 class ColumnWarning(Part):

@@ -44,6 +44,7 @@ class Chart:
     lines: list[Line] = field(default_factory=list)
     dots: list[tuple[float, float, int]] = field(default_factory=list)
     reference: str = ""
+    faint: list[str] = field(default_factory=list)
 
     @property
     def x_ticks(self) -> list[Tick]:
@@ -66,6 +67,10 @@ class Chart:
     def refer(self, points: Points) -> None:
         """Draw a dashed line to compare with."""
         self.reference = self._pixels(points)
+
+    def fade(self, points: Points) -> None:
+        """Draw a faint line, one of many behind the others."""
+        self.faint.append(self._pixels(points))
 
     def _pixels(self, points: Points) -> str:
         return " ".join(f"{self._at_x(x)},{self._at_y(y)}" for x, y in points)
@@ -120,10 +125,10 @@ def _predictions(found: dict[str, Any] | None) -> Chart | None:
     points = _whole(found and found["points"])
     if not points:
         return None
-    ends = _ends([value for point in points for value in point])
-    chart = Chart("Predictions", "truth", "prediction", ends, ends)
+    both = ends([value for point in points for value in point])
+    chart = Chart("Predictions", "truth", "prediction", both, both)
     chart.scatter(points)
-    chart.refer([(ends[0], ends[0]), (ends[1], ends[1])])
+    chart.refer([(both[0], both[0]), (both[1], both[1])])
     return chart
 
 
@@ -133,7 +138,7 @@ def _fit(found: dict[str, Any] | None) -> Chart | None:
         return None
     title = "Data and fit" if found["averaged_rows"] is None else "Data and mean prediction"
     x, y = zip(*points, *line, strict=True)
-    chart = Chart(title, str(found["feature"]), "target", _ends(x), _ends(y))
+    chart = Chart(title, str(found["feature"]), "target", ends(x), ends(y))
     chart.scatter(points)
     chart.line("prediction", line)
     return chart
@@ -144,7 +149,7 @@ def _embedding(found: dict[str, Any] | None) -> Chart | None:
     if not points:
         return None
     x, y = zip(*points, strict=True)
-    chart = Chart("Embedding", "embedding_0", "embedding_1", _ends(x), _ends(y))
+    chart = Chart("Embedding", "embedding_0", "embedding_1", ends(x), ends(y))
     chart.scatter(points)
     return chart
 
@@ -155,7 +160,7 @@ def _clusters(found: dict[str, Any] | None) -> Chart | None:
         return None
     x, y, _ = zip(*points, strict=True)
     title = "Clusters, by the two directions in which rows differ most"
-    chart = Chart(title, "first", "second", _ends(x), _ends(y))
+    chart = Chart(title, "first", "second", ends(x), ends(y))
     for a, b, number in points:
         chart.scatter([(a, b)], int(number))
     return chart
@@ -166,7 +171,7 @@ def _scores(found: dict[str, Any] | None) -> Chart | None:
         return None
     edges, counts = found["histogram"]["edges"], found["histogram"]["counts"]
     top = max(counts) or 1
-    chart = Chart("Anomaly scores, and the threshold", "score", "rows", _ends(edges), (0, top * 1.04))
+    chart = Chart("Anomaly scores, and the threshold", "score", "rows", ends(edges), (0, top * 1.04))
     # Each bin is a step: its count from its lower to its upper edge.
     steps = [point for i, n in enumerate(counts) for point in ((edges[i], n), (edges[i + 1], n))]
     chart.line("rows", steps)
@@ -179,7 +184,8 @@ def _whole(points: Any) -> list[list[float]]:
     return [point for point in points or [] if None not in point]
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
+def ends(values: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of an axis that holds ``values`` with some room around them."""
     low, high = min(values), max(values)
     # The ends of what floats can hold have no difference.
     room = high * 0.04 - low * 0.04 or abs(high) * 0.1 or 1.0

@@ -13,13 +13,13 @@ from headrace.jobs import coordinators, queries, service, transitions
 from headrace.jobs.states import FINAL, State
 from headrace_web.api import jobs as api
 from headrace_web.calls import Call
-from headrace_web.dashboard import evaluations
+from headrace_web.dashboard import bars, charts, evaluations, explanations
 from headrace_web.dashboard.pages import FORM, HTML, Pages, following, page, to
 from headrace_web.live import MEDIA_TYPE
 
 pages = Pages("jobs")
 
-KINDS = ("train", "evaluate", "predict", "ingest")
+KINDS = ("train", "evaluate", "predict", "explain", "ingest")
 """Those for whose submission there is a form, and that of uploads."""
 
 
@@ -89,6 +89,16 @@ def evaluation(call: Call, job: str) -> Response:
         row = service.job(session, call.project, job)
         stored = artifacts.artifact(session, row.id, "evaluation")
     return page("job_evaluation.html", job=row, **evaluations.shown(call, stored))
+
+
+@pages.route("GET", "/jobs/<id:job>/explanation", role="viewer", produces=HTML)
+def explanation(call: Call, job: str) -> Response:
+    """Show what an explain job has found."""
+    with call.parts.database.read() as session:
+        row = service.job(session, call.project, job)
+        stored = artifacts.artifact(session, row.id, "explanation")
+    found = explanations.shown(call, stored)
+    return page("job_explanation.html", job=row, bar=bars, chart=charts, **found)
 
 
 @pages.route("POST", "/jobs/<id:job>/cancel", role="submitter", consumes=[FORM], produces=HTML)

@@ -13,7 +13,7 @@ from headrace.specs import keras_file
 from headrace_web.api import models as api
 from headrace_web.api.jobs import Job
 from headrace_web.calls import Call
-from headrace_web.dashboard import evaluations
+from headrace_web.dashboard import bars, evaluations, explanations
 from headrace_web.dashboard.pages import FORM, HTML, INPUT_PATTERN, Pages, following, page, to
 from headrace_web.pagination import PageQuery
 
@@ -66,10 +66,14 @@ def show_version(call: Call, name: str, version: int) -> Response:
         row = registry.version(session, call.project, name, version)
         aliases = registry.aliases_of(session, registry.model(session, call.project, name))
         stored = artifacts.attached(session, row.id).get("evaluation")
+        explained = explanations.of_version(session, row)
     return page(
         "model_version.html",
         name=name,
         version=row,
+        explanations=[explanations.shown(call, each) for _, each in explained if each is not None],
+        all_explanations=[each for each, _ in explained],
+        bar=bars,
         aliases=[alias for alias, number in aliases.items() if number == row.version],
         **({} if stored is None else evaluations.shown(call, stored)),
     )

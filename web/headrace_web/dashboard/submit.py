@@ -147,6 +147,8 @@ def _fields(session: Session, project: str, kind: str, given: Mapping[str, str])
     )
     if kind == "evaluate":
         return [model, dataset, _slices(), *run]
+    if kind == "explain":
+        return [model, dataset, *_explained(), *run]
     return [
         model,
         dataset,
@@ -165,6 +167,38 @@ def _fields(session: Session, project: str, kind: str, given: Mapping[str, str])
             help="Copied into the output, separated by commas.",
         ),
         *run,
+    ]
+
+
+def _explained() -> list[Field]:
+    methods = [
+        ("permutation", "permutation: shuffle each column (any model)"),
+        ("integrated_gradients", "integrated gradients: heat maps, words, contributions (networks)"),
+    ]
+    return [
+        Field(loc=("spec", "method"), label="method", type="choice", options=methods, required=True),
+        Field(
+            loc=("spec", "rows"),
+            label="rows",
+            type="integer",
+            placeholder="2000, or 200",
+            help="Explain so many rows at most; more for permutation, less for gradients.",
+        ),
+        Field(
+            loc=("spec", "label"),
+            label="class to explain",
+            type="string",
+            placeholder="the predicted one",
+            help="Of integrated gradients.",
+        ),
+        Field(
+            loc=("spec", "partial_dependence"),
+            label="partial dependence of",
+            type="list",
+            items="string",
+            placeholder="the three of most weight",
+            help="Columns, separated by commas.",
+        ),
     ]
 
 

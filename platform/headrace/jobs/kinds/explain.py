@@ -23,8 +23,8 @@ from headrace.specs.task import Done
 
 Spec = ExplainSpec
 LANE: Lane = "heavy"
-EXPLAINED: tuple[TaskType, ...] = ("classification", "regression")
 RESULT = ("method", "rows", "strongest")
+EXPLAINED: tuple[TaskType, ...] = ("classification", "regression")
 DEPENDABLE: tuple[ColumnType, ...] = ("number", "integer", "boolean", "category")
 """The types of feature whose values can be gone through for a partial dependence."""
 
@@ -39,11 +39,11 @@ def resolve(session: Session, project: str, spec: ExplainSpec) -> Resolved:
     pinned = resolved.spec
     assert isinstance(pinned, ExplainSpec)
     ref, version = registry.resolve(session, project, pinned.model, "spec", "model")
-    lineage = version.lineage["spec"]
-    tested = lineage["dataset"] == pinned.dataset and version.lineage["rows"]["test"] > 0
+    learned_from = version.lineage["spec"]["dataset"]
+    tested = learned_from == pinned.dataset and version.lineage["rows"]["test"] > 0
     wrong = [*_unfit(str(ref), version, pinned), *_unknown(version, pinned)]
     if pinned.part == "test" and not tested:
-        msg = f"{ref} was tested on rows of {lineage['dataset']} alone, if any: should be all or null"
+        msg = f"{ref} was tested on rows of {learned_from} alone, if any: should be all or null"
         wrong.append(FieldError(loc=("spec", "part"), msg=msg))
     if wrong:
         raise Invalid(wrong)

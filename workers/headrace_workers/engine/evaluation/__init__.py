@@ -11,7 +11,9 @@
      "pr": [{"label", "points": [[recall, precision], …]}],
      "calibration": {"of": label, "bins": [{"predicted", "observed", "rows"}]},
      "worst": [{"row", "truth", "prediction", …, "values": {column: value}}],
-     "slices": [{"column", "groups": [{"value", "rows", "metrics", "intervals", "small", "differs"}]}]}
+     "slices": [{"column", "groups": [{"value", "rows", "metrics", "intervals", "small", "differs"}],
+                 "fairness": [{"label", "compared", "metrics", "intervals",
+                               "groups": [{"rows", "of_class", "rates", "intervals"}]}]}]}   as the groups are
     {"task": "regression", …, "residuals": {"mean", "quantiles": {"0.05": …}, "histogram"},
      "predictions": {"points": [[truth, prediction], …]}, "fit": {"feature", "points", "line"}}
 

@@ -104,8 +104,7 @@ class Classification:
             }
         parts["worst"] = self._worst.as_json()
         parts["slices"] = [
-            {"column": name, "groups": found.groups(rows.column(f"slice {i}"))}
-            for i, name in enumerate(self._slices)
+            {"column": name, **found.slice(rows.column(f"slice {i}"))} for i, name in enumerate(self._slices)
         ]
         return parts
 

@@ -12,6 +12,7 @@ from headrace_workers.engine.data.target import ClassTarget
 from headrace_workers.engine.evaluation import (
     counts,
     curves,
+    fairness,
     intervals,
     ranking,
     scores,
@@ -110,11 +111,12 @@ class ClassifierReport:
             **self._curves(areas),
         }
 
-    def groups(self, values: pa.Array) -> list[JSON]:
-        """Return the metrics of the rows of each group of ``values``."""
+    def slice(self, values: pa.Array) -> JSON:
+        """Return the metrics of the rows of each group of ``values``, and how alike groups are treated."""
         entries = []
         overall = float((self._truth == self._predicted).mean())
-        for group in slices.groups(values):
+        found_groups = list(slices.groups(values))
+        for group in found_groups:
             truth, predicted = self._truth[group.rows], self._predicted[group.rows]
             found = Counts.of_rows(truth, predicted, len(self._labels)).metrics()
             again = counts.resample(
@@ -126,7 +128,9 @@ class ClassifierReport:
             metrics = {name: float(found[name]) for name in SLICED}
             entry = slices.described(group, metrics, intervals.bounded(between, UPPER))
             entries.append(slices.compare(entry, "accuracy", overall, higher_is_better=True))
-        return entries
+        known = self._labels[: self._target.outputs]
+        fair = fairness.measure(found_groups, self._truth, self._predicted, known, self._rng)
+        return {"groups": entries, "fairness": fair}
 
     def _losses(
         self, prior: NDArray[np.float64]

@@ -15,10 +15,10 @@ from headrace.errors import BadData
 from headrace.specs.jobs import ExplainSpec, Split
 from headrace_workers.engine.algorithms.base import Arrays
 from headrace_workers.engine.data import split
+from headrace_workers.engine.data.audio import AudioEncoder
 from headrace_workers.engine.data.images import ImageEncoder
 from headrace_workers.engine.data.preprocessing import IMAGE, TABLE, TEXT, Preprocessing
 from headrace_workers.engine.data.reader import Reader
-from headrace_workers.engine.data.target import check_target
 from headrace_workers.engine.data.text import TextEncoder
 from headrace_workers.engine.package import Package
 
@@ -54,7 +54,7 @@ def blocks(columns: Preprocessing) -> list[Block]:
     found: list[Block] = []
     start = 0
     for encoder in columns.encoders:
-        if isinstance(encoder, ImageEncoder):
+        if isinstance(encoder, ImageEncoder | AudioEncoder):
             found.append((IMAGE, slice(None)))
         elif isinstance(encoder, TextEncoder):
             found.append((TEXT, slice(None)))
@@ -77,7 +77,7 @@ def draw(
 
     With truth: only rows whose target the model knows. Raises `BadData` where there is no such row.
     """
-    columns, target = package.predictor.preprocessing, package.predictor.target
+    columns, target, task = package.predictor.preprocessing, package.predictor.target, package.predictor.task
     eligible = _eligible(reader, package, spec, with_truth=with_truth)
     if not len(eligible):
         raise BadData("There is no row to explain: none has a value of the target that the model knows.")
@@ -103,7 +103,7 @@ def draw(
         numbers.append(wanted[good])
         kept.append(some.select(list(raw)).take(pa.array(good)))
         if with_truth:
-            truth.append(target.encode(some.column(target.column))[good])
+            truth.append(task.encode_target(target, some)[0][good])
     found = np.concatenate(numbers)
     if not len(found):
         raise BadData("There is no row to explain: none of those that were drawn can be predicted.")
@@ -125,10 +125,9 @@ def _eligible(reader: Reader, package: Package, spec: ExplainSpec, *, with_truth
         rule = Split.model_validate(package.manifest.lineage["split"])
         eligible = split.divide(reader, rule, columns.columns, target.column) == split.TEST
     if with_truth:
-        check_target(reader.schema.field(target.column).type, target)
+        package.predictor.task.check(target, reader.schema)
         for start, batch in reader.batches([target.column]):
-            known = target.known(target.encode(batch.column(0))) & batch.column(0).is_valid().to_numpy(
-                zero_copy_only=False
-            )
+            known = package.predictor.task.usable(target, batch.column(0))
+            known &= package.predictor.task.encode_target(target, batch)[1]
             eligible[start : start + batch.num_rows] &= known
     return np.flatnonzero(eligible)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from typing import Any
 
 from headrace.errors import BadSpec
@@ -10,17 +10,20 @@ from headrace.specs.jobs import ExplainSpec
 from headrace.specs.task import Done, Task
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data.reader import Reader
-from headrace_workers.engine.explanation import permutation
+from headrace_workers.engine.evaluation import collect
+from headrace_workers.engine.explanation import attributions, dependence, permutation
 from headrace_workers.engine.explanation.rows import Drawn, draw
 from headrace_workers.engine.package import Package
 
 JSON = dict[str, Any]
 
 EXPLANATION_FILE = "explanation.json"
-DRAWN, EXPLAINED = 0.1, 0.9
+DRAWN, EXPLAINED = 0.1, 0.8
 """The job's progress when each stage ends."""
 
 MOST_NAMED = 10
+MOST_DEPENDENCES = 3
+"""So many features have a partial dependence where the spec does not say which."""
 
 
 def run(task: Task, context: Context) -> Done:
@@ -31,21 +34,26 @@ def run(task: Task, context: Context) -> Done:
     package = Package.load(context.input("package"))
     columns = package.predictor.preprocessing
     columns.check(reader.schema)
+    for field, names in (("features", spec.features), ("partial_dependence", spec.partial_dependence)):
+        if unknown := [name for name in names or [] if name not in columns.columns]:
+            raise BadSpec(f"{field}: {unknown[0][:100]!r} is no feature of the model.")
+    permutes = spec.method == "permutation"
+    told = dependence.DEPENDABLE if permutes else (*dependence.DEPENDABLE, "timestamp", "text")
     drawn = draw(
         reader,
         package,
         spec,
-        columns.columns[:0],
-        with_truth=spec.method == "permutation",
+        [encoder.column for encoder in columns.encoders if encoder.type in told],
+        with_truth=permutes,
         progress=lambda share: context.progress(share * DRAWN, "drawing rows"),
     )
-    explanation = _head(spec, package, drawn) | _permuted(spec, package, drawn, context)
-    strongest = explanation.pop("strongest")
-    text = json.dumps(explanation, ensure_ascii=False, allow_nan=False)
-    (context.out / EXPLANATION_FILE).write_text(text, encoding="utf-8")
+    found, strongest = (_permuted if permutes else _attributed)(spec, package, drawn, context)
+    explanation = _head(spec, package, drawn) | found
+    explanation["partial_dependence"] = _dependences(spec, package, drawn, context, strongest)
+    collect.write(collect.finite(explanation), context.out / EXPLANATION_FILE)
     context.progress(1.0, "done")
     return Done(
-        result={"rows": len(drawn), "strongest": strongest[:MOST_NAMED]},
+        result={"rows": len(drawn), "strongest": collect.finite(strongest[:MOST_NAMED])},
         outputs={"explanation": EXPLANATION_FILE},
     )
 
@@ -63,25 +71,62 @@ def _head(spec: ExplainSpec, package: Package, drawn: Drawn) -> JSON:
     }
 
 
-def _permuted(spec: ExplainSpec, package: Package, drawn: Drawn, context: Context) -> JSON:
+def _permuted(spec: ExplainSpec, package: Package, drawn: Drawn, context: Context) -> tuple[JSON, list[JSON]]:
     columns = package.predictor.preprocessing.columns
     wanted = columns if spec.features is None else spec.features
-    unknown = [name for name in wanted if name not in columns]
-    if unknown:
-        raise BadSpec(f"features: {unknown[0][:100]!r} is no feature of the model.")
     found = permutation.importance(
         package.predictor,
         drawn,
         [columns.index(name) for name in wanted],
         repeats=spec.repeats,
         seed=spec.seed,
-        progress=lambda share: context.progress(
-            DRAWN + share * (EXPLAINED - DRAWN), "shuffling one feature after the other"
-        ),
+        progress=_stage(context, DRAWN, EXPLAINED, "shuffling one feature after the other"),
     )
     first = next(iter(found["metrics"]))
     strongest = [
         {"feature": entry["feature"], "weight": entry["metrics"][first]["mean"]}
         for entry in found["features"]
     ]
-    return {"importance": found, "strongest": strongest}
+    return {"importance": found}, strongest
+
+
+def _attributed(
+    spec: ExplainSpec, package: Package, drawn: Drawn, context: Context
+) -> tuple[JSON, list[JSON]]:
+    found, strongest = attributions.attribute(
+        package.predictor,
+        drawn,
+        label=spec.label,
+        steps=spec.steps,
+        examples=spec.examples,
+        progress=_stage(context, DRAWN, EXPLAINED, "following gradients"),
+    )
+    return {"attributions": found}, strongest
+
+
+def _dependences(
+    spec: ExplainSpec, package: Package, drawn: Drawn, context: Context, strongest: list[JSON]
+) -> list[JSON]:
+    encoders = package.predictor.preprocessing.encoders
+    able = {each.column for each in encoders if each.type in dependence.DEPENDABLE}
+    wanted = spec.partial_dependence
+    if wanted is None:
+        wanted = [each["feature"] for each in strongest if each["feature"] in able][:MOST_DEPENDENCES]
+    step = (1.0 - EXPLAINED) / max(len(wanted), 1)
+    return [
+        dependence.dependence(
+            package.predictor,
+            drawn,
+            name,
+            steps=spec.grid,
+            ice=spec.ice,
+            progress=_stage(
+                context, EXPLAINED + i * step, EXPLAINED + (i + 1) * step, "going through values"
+            ),
+        )
+        for i, name in enumerate(wanted)
+    ]
+
+
+def _stage(context: Context, start: float, stop: float, message: str) -> Callable[[float], None]:
+    return lambda share: context.progress(start + share * (stop - start), message)
