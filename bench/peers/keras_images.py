@@ -13,6 +13,9 @@ from keras import layers
 data = np.load(sys.argv[1])
 x_train, x_test = (data[part].astype("float32")[..., None] / 255 for part in ("x_train", "x_test"))
 
+EPOCHS, BATCH = 6, 32
+steps = EPOCHS * -(-len(x_train) // BATCH)
+
 keras.utils.set_random_seed(0)
 model = keras.Sequential(
     [
@@ -22,12 +25,15 @@ model = keras.Sequential(
         layers.Conv2D(64, 3, activation="relu"),
         layers.MaxPooling2D(),
         layers.Flatten(),
-        layers.Dropout(0.4),
+        layers.Dropout(0.3),
         layers.Dense(128, activation="relu"),
-        layers.Dropout(0.4),
+        layers.Dropout(0.3),
         layers.Dense(10, activation="softmax"),
     ]
 )
-model.compile("adam", "sparse_categorical_crossentropy")
-model.fit(x_train, data["y_train"], batch_size=32, epochs=10, verbose=0)
+model.compile(
+    keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.001, steps)),
+    "sparse_categorical_crossentropy",
+)
+model.fit(x_train, data["y_train"], batch_size=BATCH, epochs=EPOCHS, verbose=0)
 print(json.dumps(model.predict(x_test, verbose=0).argmax(axis=1).tolist()))

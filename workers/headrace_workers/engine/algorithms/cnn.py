@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headrace.specs.algorithms import Algorithm, Params
 from headrace_workers.engine.algorithms.base import Encoding
@@ -16,6 +16,7 @@ from headrace_workers.engine.algorithms.params import (
     Dropout,
     Epochs,
     NetworkParams,
+    Schedule,
 )
 
 Side = Annotated[int, Field(ge=4, le=1024)]
@@ -26,14 +27,15 @@ class CnnParams(NetworkParams):
 
     encoding = ("image_size", "channels")
 
-    epochs: Epochs = 10
+    epochs: Epochs = 6
+    schedule: Schedule = "cosine"
     filters: Annotated[
         list[Annotated[int, Field(ge=1, le=4096)]],
         Field(min_length=1, max_length=16, description="Filters of each convolution; a pool follows each."),
     ] = [32, 64]
     kernel_size: Annotated[int, Field(ge=1, le=15, description="Side of the convolutions' kernels.")] = 3
     dense: Dense = [128]
-    dropout: Dropout = 0.4
+    dropout: Dropout = 0.3
     batch_norm: BatchNorm = False
     augmentation: Augmentation | None = None
     image_size: Annotated[
@@ -48,6 +50,14 @@ class CnnParams(NetworkParams):
     channels: Annotated[
         Literal[1, 3] | None, Field(description="1 for grey, 3 for colour; null: as the training images.")
     ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_schedule_beside_plateau(cls, data: Any) -> Any:
+        # The default schedule yields to a plateau; one that is asked for does not.
+        if isinstance(data, dict) and data.get("plateau") is not None:
+            return {"schedule": None, **data}
+        return data
 
 
 class Cnn(Network):
