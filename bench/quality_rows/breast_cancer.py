@@ -29,9 +29,7 @@ ENTRIES = [
         scaled(CalibratedClassifierCV(SVC(), ensemble=False)),
         [{"cost": 0.3}, {"cost": 10.0}, {"gamma": 0.03}, {"gamma": 0.003}, {"kernel": "linear", "cost": 0.1}],
     ),
-    Entry(
-        "naive_bayes", as_is(GaussianNB()), [{"smoothing": 0.001}, {"smoothing": 0.1}, {"prior": "uniform"}]
-    ),
+    Entry("naive_bayes", as_is(GaussianNB()), [{"smoothing": 1e-9}, {"smoothing": 0.3}]),
     Entry(
         "random_forest",
         as_is(RandomForestClassifier(200, random_state=0)),

