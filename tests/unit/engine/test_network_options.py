@@ -13,6 +13,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from headrace.errors import Invalid
 from headrace.specs.algorithms import algorithm
 from headrace_workers.engine.algorithms.base import Learner, Problem, TensorSpec
+from headrace_workers.engine.algorithms.cnn import CnnParams
 from headrace_workers.engine.algorithms.mlp import Mlp, MlpParams
 from headrace_workers.engine.algorithms.params import Augmentation, NetworkParams
 from headrace_workers.engine.training.augmentation import augment, draws
@@ -179,3 +180,10 @@ def test_each_augmentation_does_what_it_says() -> None:
     zoomed = _augmented(image, still, zoom=0.5)
     assert zoomed.min() > image.min()
     assert zoomed.max() < image.max()
+
+
+def test_a_plateau_takes_the_place_of_the_default_schedule() -> None:
+    assert CnnParams().schedule == "cosine"
+    assert CnnParams(plateau=3).schedule is None
+    with pytest.raises(ValidationError, match="schedule"):
+        CnnParams(plateau=3, schedule="cosine")
