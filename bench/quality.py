@@ -17,8 +17,8 @@ the row's functions do. Each row has
 - ``compare(client)``: uploads the data, runs our job through the client (`bench.deployment.upload`,
   `succeed`), fits the peer on the same training rows, and returns a `bench.quality_row.Result` of the same
   test rows, with the standard error of the difference (of paired scores, row by row, where there are any);
-- ``score(client, params)`` and ``candidates`` for ``--defaults``: our score under ``params``, ``{}`` being
-  the default ones.
+- ``score(client, params)`` and ``candidates`` for ``--defaults``: our score, by the metric of ``compare``,
+  under params that are not the default ones.
 
 The same bytes uploaded again are the same dataset version, so every row may upload. For tables, texts and
 images `bench.tables`, `bench.texts` and `bench.images` make rows of entries. A peer is a practitioner's
@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench import quality_report
 from bench.deployment import headrace_up, warm_up
 from bench.quality_kept import Kept, Stamp
-from bench.quality_row import LARGEST_LOSS, Row, ratio
+from bench.quality_row import Row, well_chosen
 
 from headrace.client import Client
 
@@ -125,19 +125,21 @@ def _scores(modules: Modules, stamp: Stamp, *, missing: bool) -> Iterator[Work]:
 def _search(name: str, row: Row, stamp: Stamp, *, missing: bool) -> Callable[[Client], bool]:
     def run(client: Client) -> bool:
         assert row.score is not None
-        wanted = [{}, *map(dict, row.candidates)]
         kept = Kept(name)
-        kept.forget_other_scores(row.algorithm, wanted)
-        for params in wanted:
-            standing = [found for given, _, found in kept.scores(row.algorithm) if given == params]
-            if standing and _stands(standing[0], stamp, missing=missing):
-                continue
-            score = row.score(client, params)
-            kept.add_score(row.algorithm, params, score, stamp)
-            print(f"{name}/{row.algorithm} {params}: {score.metric} {score.value:.4f}", flush=True)
-        scores = {str(params): score for params, score, _ in kept.scores(row.algorithm)}
-        print(quality_report.tried_line(name, row.algorithm, kept.scores(row.algorithm)), flush=True)
-        return all(ratio(scores["{}"], score) >= 1 - LARGEST_LOSS for score in scores.values())
+        result = kept.results().get(row.algorithm)
+        if result is None or not _stands(result[1], stamp, missing=missing):
+            _comparison(name, row, stamp)(client)
+            kept = Kept(name)
+        kept.forget_other_scores(row.algorithm, row.candidates)
+        standing = [p for p, _, found in kept.scores(row.algorithm) if _stands(found, stamp, missing=missing)]
+        for params in row.candidates:
+            if params not in standing:
+                score = row.score(client, params)
+                kept.add_score(row.algorithm, params, score, stamp)
+                print(f"{name}/{row.algorithm} {params}: {score.metric} {score.value:.4f}", flush=True)
+        default = kept.results()[row.algorithm][0].score
+        print(quality_report.tried_line(name, row.algorithm, default, kept.scores(row.algorithm)), flush=True)
+        return all(well_chosen(default, score) for _, score, _ in kept.scores(row.algorithm))
 
     return run
 

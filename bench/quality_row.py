@@ -12,8 +12,17 @@ Better = Literal["higher", "lower"]
 Params = Mapping[str, Any]
 
 ERRORS = 2
+R2 = "R²"
 LARGEST_LOSS = 0.02
 """By this share may the default params be worse than the best that were found by hand."""
+
+
+class Score(NamedTuple):
+    """How good our job is with some params, on the test rows."""
+
+    metric: str
+    value: float
+    better: Better = "higher"
 
 
 class Result(NamedTuple):
@@ -33,6 +42,11 @@ class Result(NamedTuple):
     also: Mapping[str, tuple[float, float]] = {}
 
     @property
+    def score(self) -> Score:
+        """What ours has."""
+        return Score(self.metric, self.ours, self.better)
+
+    @property
     def lead(self) -> float:
         """By how much ours is better."""
         return self.ours - self.peer if self.better == "higher" else self.peer - self.ours
@@ -50,19 +64,11 @@ class Result(NamedTuple):
         return self.ours >= self.least if self.better == "higher" else self.ours <= self.least
 
 
-class Score(NamedTuple):
-    """How good our job is with some params, on the test rows."""
-
-    metric: str
-    value: float
-    better: Better = "higher"
-
-
 class Row(NamedTuple):
     """One algorithm on the data set of a module.
 
-    ``compare`` runs our job and the peer. ``score`` runs our job under other params than the default ones,
-    which are ``{}``; ``candidates`` are those that were tried by hand to do better.
+    ``compare`` runs our job under the default params, and the peer. ``score`` runs our job under other
+    params, for the same metric; ``candidates`` are those that were found by hand to do better, or as well.
     """
 
     algorithm: str
@@ -72,7 +78,19 @@ class Row(NamedTuple):
 
 
 def ratio(default: Score, tuned: Score) -> float:
-    """Return how near ``default`` comes to ``tuned``: 1 where equal, less where worse."""
+    """Return how near ``default`` comes to ``tuned``: 1 where equal, less where worse.
+
+    Of R², it is the ratio of the root mean squared errors: a share of R² means little where R² is small.
+    """
+    if default.metric == R2:
+        return math.sqrt((1 - tuned.value) / (1 - default.value))
     if default.better == "higher":
         return default.value / tuned.value if tuned.value > 0 else math.nan
     return tuned.value / default.value if default.value > 0 else 1.0
+
+
+def well_chosen(default: Score, tuned: Score) -> bool:
+    """Return whether ``default`` is near enough."""
+    if default.metric != tuned.metric:
+        raise ValueError(f"cannot compare {default.metric} with {tuned.metric}")
+    return ratio(default, tuned) >= 1 - LARGEST_LOSS

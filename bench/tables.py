@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow.parquet as pq
 from bench.deployment import TIMEOUT_S, succeed, upload
-from bench.quality_row import Params, Result, Row, Score
+from bench.quality_row import R2, Params, Result, Row, Score
 from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn.base import clone
@@ -154,7 +154,7 @@ def _compare(make: Callable[[], Table], entry: Entry, client: Client) -> Result:
     difference = np.concatenate(ours) - np.concatenate(peers)
     also = {"log loss": (_mean(trained, "log_loss"), float(np.mean(losses)))} if losses else {}
     return Result(
-        metric="accuracy" if classify else "R²",
+        metric="accuracy" if classify else R2,
         ours=float(np.concatenate(ours).mean()),
         peer=float(np.concatenate(peers).mean()),
         error=float(difference.std(ddof=1) / np.sqrt(len(difference))),
@@ -168,8 +168,9 @@ def _score(make: Callable[[], Table], algorithm: str, client: Client, params: Pa
     trained = _train(client, table, algorithm, params)
     if table.task == "classification":
         return Score("accuracy", _mean(trained, "accuracy"))
-    # A share of R² would mean little where R² is small.
-    return Score("RMSE", _mean(trained, "rmse"), "lower")
+    truth = np.array(table.columns[table.target])
+    squares = np.square([found["metrics"]["rmse"] for found in trained])
+    return Score(R2, float(1 - squares.mean() / np.square(truth - truth.mean()).mean()))
 
 
 def _mean(trained: list[Any], metric: str) -> float:
