@@ -69,7 +69,7 @@ def _trained(rows: Rows, params: CnnParams, problem: Problem = IMAGES) -> str:
 
 
 def test_the_weights_are_those_of_keras_own_fit(tmp_path: Path) -> None:
-    params = CnnParams(epochs=2, filters=[4, 8])
+    params = CnnParams(epochs=2, filters=[4, 8], dense=[], dropout=0.0, schedule=None)
     ours, keras = Cnn(params, IMAGES), Cnn(params, IMAGES)
     monitor = Monitor()
     ours.fit(_rows(tmp_path), None, monitor)
