@@ -36,7 +36,7 @@ def things(shared_api: Api) -> None:
             ["task"],
             "text_naive_bayes does classification, not regression",
         ),
-        (TRAIN | {"algorithm": "cnn"}, ["algorithm"], "cnn takes image columns; iris has none"),
+        (TRAIN | {"algorithm": "cnn"}, ["algorithm"], "cnn takes image, audio columns; iris has none"),
         (THINGS | {"algorithm": "cnn", "features": ["price"]}, ["features", 0], "cnn takes image"),
         (TRAIN | {"algorithm": "text_naive_bayes"}, ["algorithm"], "takes text columns; iris has none"),
         (THINGS | {"algorithm": "linear_regression"}, ["target"], "'kind' is a category column"),

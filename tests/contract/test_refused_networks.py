@@ -77,7 +77,7 @@ def test_a_network_deeper_than_any_json(untouched: Api, problem: Problem) -> Non
 @pytest.mark.parametrize(
     ("change", "loc", "said"),
     [
-        ({"algorithm": "cnn"}, ["algorithm"], "takes image columns"),
+        ({"algorithm": "cnn"}, ["algorithm"], "takes image, audio columns"),
         ({"algorithm": "cnn", "features": ["x"]}, ["features", 0], "'x' is a number column"),
         ({"algorithm": "lstm"}, ["algorithm"], "lstm needs a text column; iris has none but the target"),
         ({"algorithm": "lstm", "features": ["x"]}, ["features"], "lstm needs a text column among them"),

@@ -27,7 +27,7 @@ OURS = sorted(
 BROKEN = {
     "forgetful": "resumed at the end of epoch 3, it learned something else: weights",
     "sociable": "predicts row 1 otherwise alone than among 42",
-    "unseeded": "learned something else in another process from the same seed",
+    "unseeded": "learned something else in another process, with its rows in a file, from the same seed",
     "indifferent": "its description should say random=False",
     "stubborn": "does not learn: accuracy is",
     "lossy": "predicts something else after it was saved and loaded",

@@ -13,8 +13,8 @@ For every task that the algorithm's description declares, `trials` makes small t
 to learn, from the types of columns that it declares. Each is trained twice, through the whole engine:
 
 - here, by `recorder`, which keeps the state at every cut, so that the fit can be resumed from there;
-- in a process of its own, by `twin`, for all algorithms in one, together with a run under another seed, the
-  package and a predict job.
+- in a process of its own, by `twin`, for all algorithms in one, with its rows in a file instead of in memory,
+  together with a run under another seed, the package and a predict job.
 
 `checks` compares the two. ``thorough`` adds a trial for each type of column alone, one with classes of a
 single row and constant columns, every cut instead of one, and, where the description says ``streams``, the

@@ -74,7 +74,13 @@ def ask(folder: Path, orders: list[Order], path: list[str]) -> Answers:
 
 
 def main(folder: str, loaded: set[str]) -> None:
-    """Carry out the orders in ``folder``; ``loaded`` are the modules that the catalogue has brought."""
+    """Carry out the orders in ``folder``; ``loaded`` are the modules that the catalogue has brought.
+
+    Rows are read from files here, however few they are: that must make no difference.
+    """
+    from headrace_workers.engine.training import rows
+
+    rows.MEMORY_LIMIT = 0
     heavy = sorted(HEAVY & loaded)
     orders = orders_adapter.validate_json(Path(folder, ORDERS).read_bytes())
     answers = Answers(heavy=heavy, answers=[_carry_out(order) for order in orders])

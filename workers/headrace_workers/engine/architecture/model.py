@@ -210,7 +210,8 @@ class _Graph:
     def _end(self, found: list[Any], what: str) -> tuple[int, int]:
         ends = [found] if found and isinstance(found[0], str) else found
         if len(ends) != 1:
-            raise wrong(f"there should be one, not {len(ends)}", "config", what)
+            hint = "; text_cnn, lstm and transformer take text beside columns" if "input" in what else ""
+            raise wrong(f"there should be one, not {len(ends)}{hint}", "config", what)
         return self._node(ends[0], "config", what)
 
     def _node(self, history: Any, *loc: str | int) -> tuple[int, int]:

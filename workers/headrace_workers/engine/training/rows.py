@@ -42,18 +42,20 @@ class Rows:
         inputs: dict[str, TensorSpec],
         target: str,
         file: Path,
-        memory_limit: int = MEMORY_LIMIT,
+        memory_limit: int | None = None,
         target_shape: tuple[int, ...] = (),
     ) -> Rows:
         """Return room for ``capacity`` rows whose targets have dtype ``target`` and are of ``target_shape``.
 
-        ``file`` is created only where the rows would take more than ``memory_limit`` bytes.
+        ``file`` is created only where the rows would take more than ``memory_limit`` bytes, by default
+        `MEMORY_LIMIT`.
         """
+        limit = MEMORY_LIMIT if memory_limit is None else memory_limit
         record = np.dtype(
             [(name, spec.dtype, spec.shape) for name, spec in inputs.items()]
             + [(TARGET, target, target_shape)]
         )
-        return cls(record, capacity, file if capacity * record.itemsize > memory_limit else None)
+        return cls(record, capacity, file if capacity * record.itemsize > limit else None)
 
     @property
     def row_bytes(self) -> int:
