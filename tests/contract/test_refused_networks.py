@@ -79,9 +79,9 @@ def test_a_network_deeper_than_any_json(untouched: Api, problem: Problem) -> Non
     [
         ({"algorithm": "cnn"}, ["algorithm"], "takes image, audio columns"),
         ({"algorithm": "cnn", "features": ["x"]}, ["features", 0], "'x' is a number column"),
-        ({"algorithm": "lstm"}, ["algorithm"], "lstm needs a text column; iris has none but the target"),
-        ({"algorithm": "lstm", "features": ["x"]}, ["features"], "lstm needs a text column among them"),
-        ({"algorithm": "lstm", "target": "x", "task": "regression"}, ["task"], "not regression"),
+        ({"algorithm": "lstm"}, ["algorithm"], "lstm needs a text or a sequence column; iris has none but"),
+        ({"algorithm": "lstm", "features": ["x"]}, ["features"], "needs a text or a sequence column among"),
+        ({"algorithm": "text_cnn", "target": "x", "task": "regression"}, ["task"], "not regression"),
         ({"algorithm": "text_cnn", "target": "x"}, ["target"], "no target for classification"),
         (
             _network(_layer("Conv2D", filters=2, kernel_size=3), _layer("Flatten"), DENSE, shape=[8, 8, 1]),

@@ -58,7 +58,7 @@ class Algorithm(BaseModel):
     """The description of one algorithm.
 
     ``features`` and ``targets`` are the column types that it takes; ``targets`` maps each task to them.
-    Of each type in ``needs`` there must be a feature.
+    Of one of the types in ``needs``, where there are any, there must be a feature.
     ``code`` is ``"module:Class"``, a `headrace_workers.engine.algorithms.base.Learner`.
     ``bases``: the algorithms of which a version can be started from; with ``needs_base`` one must be.
     ``runtime`` says which fork server its jobs need.

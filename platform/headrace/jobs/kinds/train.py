@@ -267,8 +267,8 @@ def _features(
 
 def _lacking(chosen: Algorithm, features: Sequence[str], columns: dict[str, ColumnType]) -> str | None:
     """Return what ``chosen`` needs and the ``features`` are not, None where nothing is lacking."""
-    lacking = [kind for kind in chosen.needs if kind not in {columns[name] for name in features}]
-    return f"{chosen.name} needs a {' and a '.join(lacking)} column" if lacking else None
+    there = not chosen.needs or {columns[name] for name in features} & {*chosen.needs}
+    return None if there else f"{chosen.name} needs a {' or a '.join(chosen.needs)} column"
 
 
 def _check_media(features: Sequence[str], columns: dict[str, ColumnType]) -> None:

@@ -53,12 +53,26 @@ class TextEncoding:
 
 
 @dataclass(frozen=True)
+class SequenceEncoding:
+    """How a learner wants lists of numbers to be encoded: standardised, all columns' lists side by side.
+
+    ``length``: the values of a row, None to decide from training rows (``max_length`` at most); of longer
+    lists the last values are read. ``padding``: the side on which short ones are filled up, with 0.
+    """
+
+    length: int | None = None
+    max_length: int = 512
+    padding: Literal["left", "right"] = "left"
+
+
+@dataclass(frozen=True)
 class Encoding:
     """How a learner wants columns to be encoded.
 
     ``categories``: one column of 0 and 1 per level, or one column of level numbers. ``missing``: a missing
     number is the mean, and a flag says so; or it is NaN. ``image_size`` (height,
-    width) and ``channels``: None to decide from training rows. ``text``: None when it takes none.
+    width) and ``channels``: None to decide from training rows. ``text`` and
+    ``sequence``: None when it takes none.
     """
 
     categories: Literal["one_hot", "codes"] = "one_hot"
@@ -66,6 +80,7 @@ class Encoding:
     image_size: tuple[int, int] | None = None
     channels: int | None = None
     text: TextEncoding | None = None
+    sequence: SequenceEncoding | None = None
 
 
 @dataclass(frozen=True)

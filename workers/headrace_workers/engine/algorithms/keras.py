@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from headrace.errors import BadSpec
 from headrace.specs.algorithms import Algorithm, Params
 from headrace.specs.base import Column, ColumnType, TaskType
-from headrace_workers.engine.algorithms.base import Encoding, Problem, TextEncoding
+from headrace_workers.engine.algorithms.base import Encoding, Problem, SequenceEncoding, TextEncoding
 from headrace_workers.engine.algorithms.network import Network
 from headrace_workers.engine.algorithms.params import Augmentation, NetworkParams
 from headrace_workers.engine.architecture import head
@@ -21,7 +21,12 @@ from headrace_workers.engine.architecture.model import Architecture, parse, wron
 from headrace_workers.engine.architecture.shapes import infer
 
 TABLE: tuple[ColumnType, ...] = ("number", "integer", "boolean", "category", "timestamp")
-FEATURES: dict[Kind, tuple[ColumnType, ...]] = {"table": TABLE, "image": ("image",), "text": ("text",)}
+FEATURES: dict[Kind, tuple[ColumnType, ...]] = {
+    "table": TABLE,
+    "image": ("image",),
+    "text": ("text",),
+    "sequence": ("sequence",),
+}
 
 
 TRIAL = {
@@ -59,8 +64,9 @@ class KerasParams(NetworkParams):
             description="What Keras' model.to_json() gives, as an object: a Sequential or Functional model "
             "of allowed layers. Images come scaled to 0 to 1 unless Rescaling is the first layer. Text "
             "comes as token numbers, filled up on the left: the Embedding's input_dim is the vocabulary, the "
-            "input's length is that of a text. The output is softmax or linear with a unit for each class, "
-            "sigmoid with one unit for two classes, linear with one unit for a number.",
+            "input's length is that of a text. Sequences come standardised, shape (length, columns), filled "
+            "up on the left with 0, which Masking hides. The output is softmax or linear with a unit for "
+            "each class, sigmoid with one unit for two classes, linear with one unit for a number.",
             # There is none that is good for every dataset; this one is refused with a word of help.
             validate_default=True,
         ),
@@ -90,13 +96,15 @@ class KerasParams(NetworkParams):
     def narrows(self) -> dict[str, Any]:
         """See `Params.narrows`."""
         kind = kind_of(self.parsed())
-        return {"features": FEATURES[kind], "single_feature": kind != "table"}
+        return {"features": FEATURES[kind], "single_feature": kind in ("image", "text")}
 
     def misfit_columns(self, features: Sequence[Column]) -> dict[str, str]:
         """See `Params.misfit_columns`."""
         architecture = self.parsed()
-        wanted = shape_of(architecture)[0]
-        if kind_of(architecture) != "table" or wanted is None:
+        kind, wanted = kind_of(architecture), shape_of(architecture)[-1]
+        if kind == "sequence" and wanted not in (None, len(features)):
+            return {"architecture": f"the network takes {wanted} values a step, of {len(features)} sequences"}
+        if kind != "table" or wanted is None:
             return {}
         widths = [_widths(column) for column in features]
         least, most = (sum(ends) for ends in zip(*widths, strict=True))
@@ -134,6 +142,8 @@ class Keras(Network):
             case "image", _:
                 height, width, channels = shape
                 return Encoding(image_size=(height, width) if height and width else None, channels=channels)
+            case "sequence", _:
+                return Encoding(sequence=SequenceEncoding(shape[0]))
         return Encoding()
 
     def augmentation(self) -> Augmentation | None:
@@ -200,10 +210,11 @@ def _check(architecture: Architecture, problem: Problem) -> None:
 ALGORITHM = Algorithm(
     name="keras",
     title="Keras network",
-    summary="Any network of allowed layers, brought as Keras' JSON config: tables, an image or a text.",
+    summary="Any network of allowed layers, brought as Keras' JSON config: tables, an image, a text or "
+    "sequences.",
     source="Chollet et al. 2015, Keras",
     tasks=("classification", "regression"),
-    features=(*TABLE, "image", "text"),
+    features=(*TABLE, "image", "text", "sequence"),
     params=KerasParams,
     code="headrace_workers.engine.algorithms.keras:Keras",
     gradients=True,

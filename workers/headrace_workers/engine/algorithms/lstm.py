@@ -1,12 +1,14 @@
-"""A recurrent network for text."""
+"""A recurrent network for text and for sequences of numbers."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from headrace.specs.algorithms import Algorithm
+from headrace.specs.algorithms import Algorithm, Params
+from headrace_workers.engine.algorithms.base import Encoding, SequenceEncoding
 from headrace_workers.engine.algorithms.text_params import TABLE, TextNetwork, TextParams
 
 
@@ -16,23 +18,32 @@ class LstmParams(TextParams):
     cell: Annotated[Literal["lstm", "gru"], Field(description="Which recurrent cell.")] = "lstm"
     units: Annotated[int, Field(ge=1, le=4096, description="Units of each recurrent layer.")] = 64
     layers: Annotated[int, Field(ge=1, le=8, description="Recurrent layers, one on the other.")] = 1
-    bidirectional: Annotated[bool, Field(description="Read the text from both ends.")] = True
+    bidirectional: Annotated[bool, Field(description="Read from both ends.")] = True
 
 
 class Lstm(TextNetwork):
-    """An embedding and recurrent layers, with dropout behind each; padding is masked."""
+    """Recurrent layers, of a text behind an embedding, with dropout behind each; padding is masked."""
 
     params_class = LstmParams
     params: LstmParams
+
+    @classmethod
+    def encoding(cls, params: Params) -> Encoding:
+        """Return how text and sequences are to be encoded: short ones filled up on the right."""
+        assert isinstance(params, LstmParams)
+        return replace(super().encoding(params), sequence=SequenceEncoding(params.length, padding="right"))
 
     def read(self, tokens: Any, suffix: str) -> Any:
         """Return the last recurrent layer's last output."""
         from keras import layers
 
         p = self.params
-        x = layers.Embedding(p.vocabulary, p.embedding, mask_zero=True, name=f"embedding{suffix}")(tokens)
-        if p.dropout:
-            x = layers.Dropout(p.dropout, name=f"dropout_0{suffix}")(x)
+        if suffix == "_sequence":
+            x = layers.Masking(name="masking")(tokens)
+        else:
+            x = layers.Embedding(p.vocabulary, p.embedding, mask_zero=True, name=f"embedding{suffix}")(tokens)
+            if p.dropout:
+                x = layers.Dropout(p.dropout, name=f"dropout_0{suffix}")(x)
         cell = {"lstm": layers.LSTM, "gru": layers.GRU}[p.cell]
         for i in range(1, p.layers + 1):
             layer = cell(
@@ -49,11 +60,12 @@ class Lstm(TextNetwork):
 ALGORITHM = Algorithm(
     name="lstm",
     title="Recurrent network",
-    summary="Text, and columns beside it, to classes, by LSTM or GRU; rows need not fit in memory.",
+    summary="Text or sequences of numbers, and columns beside them, to classes or a number, by LSTM or GRU; "
+    "rows need not fit in memory.",
     source="Hochreiter, Schmidhuber 1997, Long short-term memory; Cho et al. 2014 for GRU",
-    tasks=("classification",),
-    features=("text", *TABLE),
-    needs=("text",),
+    tasks=("classification", "regression"),
+    features=("text", "sequence", *TABLE),
+    needs=("text", "sequence"),
     params=LstmParams,
     code="headrace_workers.engine.algorithms.lstm:Lstm",
     gradients=True,

@@ -28,7 +28,8 @@ Length = Annotated[
         ge=1,
         le=4096,
         description="Tokens of a text that are read, from its beginning; null: enough for 99 % of the "
-        "training texts whole, 256 at most.",
+        "training texts whole, 256 at most. Of a sequence, values that are read, up to its end; null: as of "
+        "texts, 512 at most.",
     ),
 ]
 Embedding = Annotated[int, Field(ge=1, le=4096, description="Values that each token becomes.")]
@@ -83,7 +84,9 @@ class TextNetwork(Network):
         from keras import layers
 
         parts = [
-            self.read(tensor, name.removeprefix("text")) for name, tensor in inputs.items() if name != "table"
+            self.read(tensor, name.removeprefix("text") if name.startswith("text") else f"_{name}")
+            for name, tensor in inputs.items()
+            if name != "table"
         ]
         if "table" in inputs:
             x = inputs["table"]

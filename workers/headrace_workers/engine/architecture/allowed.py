@@ -34,6 +34,7 @@ LAYERS: Mapping[str, type[Layer]] = {
     "LSTM": sequence.LSTM,
     "LayerNormalization": core.LayerNormalization,
     "LeakyReLU": core.LeakyReLU,
+    "Masking": core.Masking,
     "MaxPooling1D": convolution.Pooling1D,
     "MaxPooling2D": convolution.Pooling2D,
     "Maximum": merging.Merge,

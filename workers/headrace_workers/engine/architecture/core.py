@@ -80,6 +80,12 @@ class Activated(Same):
     activation: Activation
 
 
+class Masking(Same):
+    """Steps whose values are all 0, as a sequence is filled up, count as not there for the layers behind."""
+
+    mask_value: Annotated[float, Field(ge=0, le=0)] = 0.0
+
+
 class Dropout(Same):
     """Dropout."""
 

@@ -191,7 +191,10 @@ class _Graph:
                 raise wrong("a layer needs a name of its own", "config", "layers", place, "name")
             self.places[entry.label] = place
         entries = self.config.layers
-        self.masked = any(getattr(entry.config, "mask_zero", False) for entry in entries)
+        self.masked = any(
+            isinstance(entry.config, core.Masking) or getattr(entry.config, "mask_zero", False)
+            for entry in entries
+        )
         first = self._end(self.config.input_layers, "input_layers")
         last = self._end(self.config.output_layers, "output_layers")
         entry = entries[first[0]].config
@@ -277,9 +280,9 @@ class _Graph:
         return [self._node(_history(each), *loc) for each in given], tuple(named)
 
     def _check_masks(self, keywords: dict[str, Any], *loc: str | int) -> None:
-        """Take out the masks that Keras makes anew from an embedding's ``mask_zero``."""
+        """Take out the masks that Keras makes anew from ``mask_zero`` and from Masking."""
         if keywords.pop("mask", None) is not None and not self.masked:
-            raise wrong("a mask is made by an Embedding with mask_zero, not given", *loc)
+            raise wrong("a mask is made by Masking or an Embedding with mask_zero, not given", *loc)
 
 
 def _history(tensor: Any) -> Any:

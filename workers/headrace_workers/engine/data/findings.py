@@ -29,6 +29,7 @@ from headrace_workers.engine.data.encoders import (
 from headrace_workers.engine.data.images import ImageEncoder
 from headrace_workers.engine.data.preprocessing import AnyEncoder, Preprocessing
 from headrace_workers.engine.data.row_sample import RowSample
+from headrace_workers.engine.data.sequences import SequenceEncoder
 from headrace_workers.engine.data.target import MAX_CLASSES
 
 JSON = dict[str, Any]
@@ -228,6 +229,8 @@ def _encoded(encoder: AnyEncoder) -> str:
             return (
                 f"{encoder.height} by {encoder.width} pixels, {'grey' if encoder.channels == 1 else 'colour'}"
             )
+        case SequenceEncoder():
+            return f"the last {encoder.length} values, standardised"
     return encoder.kind
 
 

@@ -46,6 +46,8 @@ def _hash_values(values: pa.Array) -> UInt64s:
             else pc.cast(pc.cast(values, pa.timestamp("us", kind.tz), safe=False), pa.int64())
         )
         hashed = mix(pc.fill_null(micros, 0).to_numpy(zero_copy_only=False).view(np.uint64))
+    elif pa.types.is_list(kind):
+        hashed = _hash_lists(values)
     else:
         hashed = _hash_bytes(values)
     missing = values.is_null().to_numpy(zero_copy_only=False)
@@ -59,6 +61,17 @@ def _hash_numbers(values: pa.Array) -> UInt64s:
     # Adding zero makes -0.0 equal to 0.0, whose bits differ.
     bits = np.where(np.isnan(numbers), np.nan, numbers + 0.0).view(np.uint64)
     return mix(bits)
+
+
+def _hash_lists(values: pa.ListArray) -> UInt64s:
+    """Return, of lists of numbers, the sum of the hashes of number and place, hashed with the length."""
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    ends = np.repeat(np.cumsum(lengths), lengths)
+    place = (np.arange(len(rows)) - ends + lengths[rows]).astype(np.uint64)
+    total = np.zeros(len(lengths), np.uint64)
+    np.add.at(total, rows, mix(_hash_numbers(values.flatten()) ^ mix(place)))
+    return mix(total ^ lengths.astype(np.uint64))
 
 
 def _hash_bytes(values: pa.Array) -> UInt64s:

@@ -25,11 +25,12 @@ from headrace_workers.engine.data.encoders import (
 )
 from headrace_workers.engine.data.images import ImageEncoder, ImageFitting
 from headrace_workers.engine.data.reader import BATCH_ROWS
+from headrace_workers.engine.data.sequences import PADDING, SequenceEncoder, SequenceFitting
 from headrace_workers.engine.data.text import TextEncoder, TextFitting
 
-TABLE, IMAGE, TEXT = "table", "image", "text"
+TABLE, IMAGE, TEXT, SEQUENCE = "table", "image", "text", "sequence"
 """The inputs that columns become: all numbers of a row in one vector, an image (that of a sound is
-its spectrogram), and a text's tokens.
+its spectrogram), a text's tokens, and lists of numbers side by side, shape (length of the longest, columns).
 
 A second column of text is the input ``text_2``, and so on, in the order of the features.
 """
@@ -37,7 +38,13 @@ A second column of text is the input ``text_2``, and so on, in the order of the 
 BATCH_BYTES = 32 * 1024**2
 
 AnyEncoder = Annotated[
-    NumberEncoder | CategoryEncoder | TimestampEncoder | ImageEncoder | AudioEncoder | TextEncoder,
+    NumberEncoder
+    | CategoryEncoder
+    | TimestampEncoder
+    | ImageEncoder
+    | AudioEncoder
+    | TextEncoder
+    | SequenceEncoder,
     Field(discriminator="kind"),
 ]
 
@@ -73,11 +80,15 @@ class Preprocessing(BaseModel):
         specs: dict[str, TensorSpec] = {}
         width = 0
         levels: list[int] = []
+        lengths: list[int] = []
         for encoder in self.encoders:
             if isinstance(encoder, ImageEncoder | AudioEncoder):
                 specs[IMAGE] = TensorSpec(encoder.shape, "uint8")
             elif isinstance(encoder, TextEncoder):
                 specs[_text_input(specs)] = TensorSpec(encoder.shape, "int32", (encoder.numbers,))
+            elif isinstance(encoder, SequenceEncoder):
+                lengths += [encoder.length]
+                specs[SEQUENCE] = TensorSpec((max(lengths), len(lengths)), "float32")
             else:
                 width += encoder.width
                 if isinstance(encoder, CategoryEncoder) and not encoder.one_hot:
@@ -115,13 +126,18 @@ class Preprocessing(BaseModel):
         specs = self.inputs
         if TABLE in specs:
             table = inputs[TABLE] = np.empty((batch.num_rows, *specs[TABLE].shape), np.float32)
-        start = 0
+        if SEQUENCE in specs:
+            inputs[SEQUENCE] = np.full((batch.num_rows, *specs[SEQUENCE].shape), PADDING, np.float32)
+        start = sequences = 0
         for encoder in self.encoders:
             values = _whole(batch.column(encoder.column))
             if isinstance(encoder, ImageEncoder | AudioEncoder):
                 inputs[IMAGE], problems = encoder.encode(values)
             elif isinstance(encoder, TextEncoder):
                 inputs[_text_input(inputs)] = encoder.encode(values)
+            elif isinstance(encoder, SequenceEncoder):
+                encoder.encode(values, inputs[SEQUENCE][:, :, sequences])
+                sequences += 1
             else:
                 encoder.encode(values, table[:, start : start + encoder.width])
                 start += encoder.width
@@ -166,6 +182,8 @@ def _fitting(name: str, type: ColumnType, encoding: Encoding) -> Any:
         return AudioFitting(name, encoding.image_size)
     if type == "text" and encoding.text is not None:
         return TextFitting(name, encoding.text)
+    if type == "sequence" and encoding.sequence is not None:
+        return SequenceFitting(name, encoding.sequence)
     raise BadSpec(f"features: column {name!r} is {type}, which this algorithm does not take.")
 
 
@@ -181,6 +199,7 @@ def _fits(found: pa.DataType, wanted: ColumnType) -> bool:
         "audio": pa.types.is_large_binary,
         "category": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or _is_plain(t),
         "text": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
+        "sequence": _is_sequence,
     }
     return tests[wanted](found)
 
@@ -189,6 +208,14 @@ def _is_plain(found: pa.DataType) -> bool:
     """Say whether ``found`` are values that can be levels, though they are no strings."""
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     return any(test(found) for test in tests)
+
+
+def _is_sequence(found: pa.DataType) -> bool:
+    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    if not any(test(found) for test in tests):
+        return False
+    inner = found.value_type
+    return bool(pa.types.is_integer(inner) or pa.types.is_floating(inner) or pa.types.is_null(inner))
 
 
 def _whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:
