@@ -47,6 +47,12 @@ def _attention() -> Any:
     return keras.Model(x, layers.Dense(3)(layers.GaussianNoise(0.1)(m)))
 
 
+def _steps() -> Any:
+    x = keras.Input((7, 2))
+    s = layers.LSTM(4, return_sequences=True)(layers.Masking()(x))
+    return keras.Model(x, layers.Dense(3)(layers.LSTM(5)(s)))
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "images": lambda: _sequential(
         28,
@@ -93,6 +99,7 @@ MODELS: dict[str, Callable[[], Any]] = {
     ),
     "branches": _branches,
     "attention": _attention,
+    "steps": _steps,
 }
 
 

@@ -121,7 +121,7 @@ def test_two_stacked_lstm_and_a_dense_softmax_train_from_their_config(
     network: dict[str, Any] = {**STACKED, "config": {"layers": [*STACKED["config"]["layers"]]}}
     if masked:
         network["config"]["layers"].insert(1, {"class_name": "Masking", "config": {}})
-    params = {"architecture": network, "epochs": 6, "learning_rate": 0.01}
+    params = {"architecture": network, "epochs": 4, "learning_rate": 0.01}
     run = learning.train(tmp_path / "a", rising, "keras", "way", params=params, features=["values"])
     assert run.done.result["metrics"]["accuracy"] > 0.9
     asked = pa.table({"values": [[0.0, 1.0, 2.0, 3.0, 4.0], [4, 3, 2, 1, 0, -1, -2, -3, -4.0, -5, -6]]})
@@ -129,9 +129,9 @@ def test_two_stacked_lstm_and_a_dense_softmax_train_from_their_config(
 
 
 def test_lstm_learns_a_number_from_sequences(tmp_path: Path, rising: learning.Data) -> None:
-    params = {"units": 16, "epochs": 25, "learning_rate": 0.02, "dropout": 0.0, "early_stopping": None}
+    params = {"units": 8, "epochs": 8, "learning_rate": 0.03, "dropout": 0.0, "early_stopping": None}
     run = learning.train(tmp_path / "a", rising, "lstm", "slope", params=params, features=["values"])
-    assert run.done.result["metrics"]["r2"] > 0.9
+    assert run.done.result["metrics"]["r2"] > 0.7
     seen = next(e for e in run.evaluation["columns"] if e["column"] == "values")
     assert seen["encoded_as"] == "the last 12 values, standardised"
 

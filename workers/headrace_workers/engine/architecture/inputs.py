@@ -42,8 +42,9 @@ def shape_of(architecture: Architecture) -> Shape:
     loc = ("config", "layers", 0, "config", "batch_shape") if architecture.offset else ("config",)
     if batch is not None:
         raise wrong("the first axis is that of the batch and should be null", *loc)
-    if len(shape) == 2 and isinstance(architecture.first()[1], Embedding):
-        raise wrong("rows of text have one axis, not two", *loc)
+    name, layer = architecture.first()
+    if len(shape) == 2 and ("2D" in name or isinstance(layer, Embedding)):
+        raise wrong("rows have one axis (text) or three (images), not two", *loc)
     if len(shape) == 2 and (shape[0] or 1) > MAX_STEPS:
         raise wrong(f"a sequence has {MAX_STEPS} values at most, not {shape[0]}", *loc)
     if len(shape) == 3 and (shape[2] not in (None, 1, 3) or max(side or 1 for side in shape[:2]) > MAX_SIDE):
