@@ -39,6 +39,10 @@ def evaluation(what: str, as_json: bool, **server: Any) -> None:
     output.print_table(["metric", "value", "interval", "baseline"], rows, empty="no metrics")
     for part in found.get("slices") or []:
         _print_slice(part)
+    steps = found.get("by_step")
+    if steps:
+        names = ["step", "mae", "baseline_mae", "rmse", "mase", "smape", "coverage", "width"]
+        output.print_table(names, [[entry.get(name) for name in names] for entry in steps], empty="")
     warnings = found.get("warnings")
     if warnings:
         output.print_table(

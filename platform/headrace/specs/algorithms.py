@@ -8,7 +8,7 @@ heavier than this package: no TensorFlow, NumPy, PyArrow or scikit-learn. Only a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Literal
@@ -42,11 +42,19 @@ class Params(Spec):
         """Return what does not go with the columns ``features``, as `misfits` does."""
         return {}
 
-    def named_columns(self) -> dict[str, str | None]:
-        """Return the fields that name a column of the dataset, each with the column or None.
+    def named_columns(self) -> Mapping[str, str | Sequence[str] | None]:
+        """Return the fields that name columns of the dataset, each with its column, its columns or None.
 
         Such a column has a part of its own: it must be there once, and is neither target nor feature.
         """
+        return {}
+
+    def split_by(self) -> str | None:
+        """Return by what rows have to be divided, ``time:COLUMN``; None where it may be anything."""
+        return None
+
+    def misfit_rows(self, rows: int) -> dict[str, str]:
+        """Return what does not go with a dataset of so many rows, as `misfits` does."""
         return {}
 
     def misfit_dataset(self, columns: Sequence[Column], target: str | None) -> dict[str, str]:
@@ -118,11 +126,15 @@ class Algorithm(BaseModel):
         Raises `Invalid` for those params that do not go with all ``columns`` of the dataset, under ``loc``.
         """
         valid = self.params.model_validate(params)
-        named = {field: name for field, name in valid.named_columns().items() if name is not None}
+        named = [
+            (field, name)
+            for field, names in valid.named_columns().items()
+            for name in ([names] if isinstance(names, str) else names or [])
+        ]
         known = [column.name for column in columns]
         wrong = {}
-        for field, name in named.items():
-            twice = next((other for other in named if other != field and named[other] == name), None)
+        for place, (field, name) in enumerate(named):
+            twice = next((other for other, same in named[:place] + named[place + 1 :] if same == name), None)
             if name not in known:
                 wrong[field] = no_column(name, known)
             elif name == target:
@@ -130,7 +142,11 @@ class Algorithm(BaseModel):
             elif twice is not None:
                 wrong[field] = f"is the same column as {twice}: should be another"
         _refuse(wrong or valid.misfit_dataset(columns, target), *loc)
-        return set(named.values())
+        return {name for _, name in named}
+
+    def check_rows(self, params: dict[str, Any], rows: int, *loc: str | int) -> None:
+        """Raise `Invalid` for those of the valid ``params`` that do not go with so many ``rows``."""
+        _refuse(self.params.model_validate(params).misfit_rows(rows), *loc)
 
     def narrowed(self, params: dict[str, Any]) -> Algorithm:
         """Return the description for the valid ``params``, which may take fewer columns."""
@@ -165,11 +181,12 @@ TARGETS: dict[TaskType, tuple[ColumnType, ...]] = {
     "regression": ("number", "integer"),
     "clustering": ("category", "boolean", "integer"),
     "embedding": (),
+    "forecast": ("number", "integer"),
     "anomaly": ("boolean", "integer", "category"),
 }
 """The types that a column must be of to be the target of a task."""
 
-NEEDS_TARGET: frozenset[TaskType] = frozenset({"classification", "regression"})
+NEEDS_TARGET: frozenset[TaskType] = frozenset({"classification", "regression", "forecast"})
 """The tasks that cannot do without a target; others read it, where there is one, to evaluate by."""
 
 

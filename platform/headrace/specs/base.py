@@ -19,7 +19,7 @@ RefText = Annotated[str, StringConstraints(pattern=REF_PATTERN)]
 ColumnType = Literal[
     "number", "integer", "boolean", "category", "text", "image", "audio", "timestamp", "sequence"
 ]
-TaskType = Literal["classification", "regression", "clustering", "embedding", "anomaly"]
+TaskType = Literal["classification", "regression", "clustering", "embedding", "anomaly", "forecast"]
 
 
 class Spec(BaseModel):

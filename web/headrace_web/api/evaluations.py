@@ -137,6 +137,9 @@ class Evaluation(Part):
     distance_from_mean: Annotated[
         dict[str, float] | None, Field(description="What the distance from the mean row scores")
     ] = None
+    forecast: Annotated[dict[str, Any] | None, Field(description="Some series, and forecasts")] = None
+    by_step: Annotated[list[dict[str, Any]] | None, Field(description="Metrics by step ahead")] = None
+    worst_series: Annotated[list[dict[str, Any]] | None, Field(description="Series forecast worst")] = None
     worst: Annotated[list[dict[str, Any]] | None, Field(description="The rows with the largest errors")] = (
         None
     )

@@ -21,14 +21,16 @@ routes = Routes("predictions", "/api/v1/models")
 
 class Instances(Spec):
     """What to predict: one object per instance, with an entry per input column of the version; an image is
-    its file in base64, null says that a value is unknown."""
+    its file in base64, null says that a value is unknown. For a forecast an instance is one series,
+    `{"history": [row, …]}`, each row with an entry per input column; rows behind the last value of the
+    target, in which it is null, say what is known of steps ahead."""
 
     instances: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=online.MAX_INSTANCES)]
 
 
 class Prediction(BaseModel):
-    """Of a classifier the most probable label and the probability of each; of a regression the value; of
-    other tasks what they give out."""
+    """Of a classifier the most probable label and the probability of each; of a regression the value; of a
+    forecast each step behind the history, and of which series it is; of other tasks what they give out."""
 
     label: bool | int | str | None = None
     probabilities: dict[str, float] | None = None
@@ -39,6 +41,8 @@ class Prediction(BaseModel):
     reconstruction_error: float | None = None
     anomaly_score: float | None = None
     anomaly: bool | None = None
+    series: dict[str, Any] | None = None
+    forecast: list[dict[str, Any]] | None = None
 
 
 class Predictions(BaseModel):

@@ -6,11 +6,13 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 WIDTH, HEIGHT = 480, 260
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 22, 38
 TICKS = 4
+DAY_S = 86_400
 
 Points = Sequence[Sequence[float]]
 
@@ -34,7 +36,10 @@ class Tick:
 
 @dataclass
 class Chart:
-    """A chart whose axes hold ``x`` and ``y``, each a lower and an upper end."""
+    """A chart whose axes hold ``x`` and ``y``, each a lower and an upper end.
+
+    ``dates``: what stands on the x axis are days since 1970.
+    """
 
     title: str
     x_label: str
@@ -45,10 +50,14 @@ class Chart:
     dots: list[tuple[float, float, int]] = field(default_factory=list)
     reference: str = ""
     faint: list[str] = field(default_factory=list)
+    bands: list[str] = field(default_factory=list)
+    dates: bool = False
 
     @property
     def x_ticks(self) -> list[Tick]:
-        """The numbers on the lower edge."""
+        """The numbers or dates on the lower edge."""
+        if self.dates:
+            return [Tick(self._at_x(value), text) for value, text in _dates(*self.x)]
         return [Tick(self._at_x(value), f"{value:.4g}") for value in _ticks(*self.x)]
 
     @property
@@ -72,6 +81,10 @@ class Chart:
         """Draw a faint line, one of many behind the others."""
         self.faint.append(self._pixels(points))
 
+    def band(self, lower: Points, upper: Points) -> None:
+        """Fill what is between two lines."""
+        self.bands.append(self._pixels([*lower, *reversed(upper)]))
+
     def _pixels(self, points: Points) -> str:
         return " ".join(f"{self._at_x(x)},{self._at_y(y)}" for x, y in points)
 
@@ -94,6 +107,7 @@ def of_evaluation(evaluation: dict[str, Any]) -> list[Chart]:
         _clusters(evaluation.get("projection")),
         _scores(evaluation.get("scores")),
     ]
+    charts += _forecasts(evaluation.get("forecast"))
     return [chart for chart in charts if chart is not None]
 
 
@@ -177,6 +191,45 @@ def _scores(found: dict[str, Any] | None) -> Chart | None:
     chart.line("rows", steps)
     chart.refer([(found["threshold"], 0), (found["threshold"], top)])
     return chart
+
+
+def _forecasts(found: dict[str, Any] | None) -> list[Chart]:
+    """Return, for each series that is drawn, its end and forecasts of it with their intervals."""
+    charts = []
+    for series in found["series"] if found else []:
+        name = ", ".join(str(value) for value in series["series"].values())
+        points = [(_day(point["time"]), point) for point in series["points"]]
+        truth = [[_day(time), value] for time, value in series["history"]]
+        truth += [[day, point["truth"]] for day, point in points if point.get("truth") is not None]
+        ends = {end: [[day, point[end]] for day, point in points] for end in ("lower", "prediction", "upper")}
+        values = [value for line in (truth, *ends.values()) for _, value in line]
+        title = f"Forecasts of {name}" if name else "Forecasts"
+        days = [day for day, _ in truth + ends["upper"]]
+        chart = Chart(title, "time", "target", (min(days), max(days)), _ends(values), dates=True)
+        chart.line("truth", truth)
+        chart.line("forecast", ends["prediction"])
+        chart.band(ends["lower"], ends["upper"])
+        charts.append(chart)
+    return charts
+
+
+def _day(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp() / DAY_S
+
+
+def _dates(low: float, high: float) -> list[tuple[float, str]]:
+    """Return days with what is written there: years, months, days or hours, as the space allows."""
+    form = (
+        "%Y"
+        if high - low > 4 * 366
+        else "%b %Y"
+        if high - low > 90
+        else "%d %b"
+        if high - low > 3
+        else "%H:%M"
+    )
+    days = [low + (high - low) * (i + 0.5) / TICKS for i in range(TICKS)]
+    return [(day, datetime.fromtimestamp(day * DAY_S, UTC).strftime(form)) for day in days]
 
 
 def _whole(points: Any) -> list[list[float]]:

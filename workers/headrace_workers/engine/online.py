@@ -32,22 +32,28 @@ def answer(predictor: Predictor, instances: Sequence[dict[str, Any]]) -> Answer:
     own = predictor.task.answer(predictor, instances)
     if own is not None:
         return own
+    table, errors = read(instances, predictor)
+    if table is None:
+        return {"errors": errors}
+    outputs = predictor.outputs(table)
+    if outputs.problems:
+        wrong = sorted(outputs.problems.items())[:MAX_ERRORS]
+        return {"errors": [_error(reason, row) for row, reason in wrong]}
+    return {"predictions": predictor.task.answers(predictor.target, outputs.values)}
+
+
+def read(instances: Sequence[dict[str, Any]], predictor: Predictor) -> tuple[pa.Table | None, list[Answer]]:
+    """Return ``instances`` as a table of the inputs of ``predictor``; None and why where they are none."""
     columns = [(column["name"], column["type"]) for column in predictor.signature["inputs"]]
     errors = _shape_errors(instances, [name for name, _ in columns])
     if errors:
-        return {"errors": errors[:MAX_ERRORS]}
+        return None, errors[:MAX_ERRORS]
     arrays = {}
     for name, kind in columns:
         array, found = _column(name, kind, [instance[name] for instance in instances])
         arrays[name] = array
         errors += found
-    if errors:
-        return {"errors": errors[:MAX_ERRORS]}
-    outputs = predictor.outputs(pa.table(arrays))
-    if outputs.problems:
-        wrong = sorted(outputs.problems.items())[:MAX_ERRORS]
-        return {"errors": [_error(reason, row) for row, reason in wrong]}
-    return {"predictions": predictor.task.answers(predictor.target, outputs.values)}
+    return (None, errors[:MAX_ERRORS]) if errors else (pa.table(arrays), [])
 
 
 def _shape_errors(instances: Sequence[dict[str, Any]], names: list[str]) -> list[Answer]:

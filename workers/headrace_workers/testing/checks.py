@@ -17,7 +17,7 @@ from headrace.specs.task import Task
 from headrace_workers.engine.algorithms.base import Arrays
 from headrace_workers.engine.package import Package, weights_digest
 from headrace_workers.engine.predictor import Predictor
-from headrace_workers.testing import predictions, recorder
+from headrace_workers.testing import forecasts, predictions, recorder
 from headrace_workers.testing.memory import ALLOWED
 from headrace_workers.testing.trials import Trial
 from headrace_workers.testing.twin import Answer
@@ -51,9 +51,9 @@ def problems(subject: Subject) -> Problems:
             yield f"the job failed with {answer.error}"
         return
     if floor is not None:
-        found = answer.metrics[floor.metric]
-        if not found >= floor.value:
-            yield f"does not learn: {floor.metric} is {found:.3f}, should be {floor.value} or more"
+        missed = floor.misses(answer.metrics[floor.metric])
+        if missed:
+            yield missed
     noted: list[str] = []
     try:
         predictor = recorder.train(
@@ -66,7 +66,8 @@ def problems(subject: Subject) -> Problems:
     yield from _digests(subject, predictor)
     yield from _files(subject, predictor)
     assert answer.package is not None
-    yield from predictions.problems(subject.trial, predictor, Package.load(answer.package), answer.output)
+    what = forecasts if subject.trial.task == "forecast" else predictions
+    yield from what.problems(subject.trial, predictor, Package.load(answer.package), answer.output)
     yield from memory_problems(answer)
 
 

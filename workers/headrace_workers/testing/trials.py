@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,10 +51,18 @@ ARROW: dict[ColumnType, pa.DataType] = {
 
 
 class Floor(NamedTuple):
-    """The least that a metric of the test rows must be."""
+    """The least that a metric of the test rows must be, the most where ``most``."""
 
     metric: str
     value: float
+    most: bool = False
+
+    def misses(self, found: float) -> str | None:
+        """Return what is wrong with ``found``, None where it is good enough."""
+        if found <= self.value if self.most else found >= self.value:
+            return None
+        side = "less" if self.most else "more"
+        return f"does not learn: {self.metric} is {found:.3f}, should be {self.value} or {side}"
 
 
 FLOORS: dict[TaskType, Floor] = {
@@ -63,6 +71,7 @@ FLOORS: dict[TaskType, Floor] = {
     "clustering": Floor("adjusted_rand", 0.8),
     "embedding": Floor("explained_variance", 0.3),
     "anomaly": Floor("roc_auc", 0.85),
+    "forecast": Floor("mase", 0.8, most=True),
 }
 ANOMALIES = 0.1
 """The share of rows that are anomalies: of what they show, each type of column shows another point."""
@@ -88,6 +97,11 @@ class Trial:
     target: str | None = TARGET
     params: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The columns that predictions are made from."""
+        return tuple(self.table.column_names) if self.task == "forecast" else self.features
+
 
 def trials(algorithm: Algorithm, *, thorough: bool) -> list[Trial]:
     """Return the trials of ``algorithm``: one for each task, or, if ``thorough``, many.
@@ -98,6 +112,9 @@ def trials(algorithm: Algorithm, *, thorough: bool) -> list[Trial]:
     params = algorithm.params.model_validate(algorithm.trial)
     algorithm = algorithm.narrowed(algorithm.trial)
     for task in (task for task in algorithm.tasks if not params.misfits(task)):
+        if task == "forecast":
+            found.append(_series(algorithm))
+            continue
         groups: list[tuple[ColumnType, ...]] = [
             (kind,) if kind in algorithm.needs else (*algorithm.needs, kind) for kind in algorithm.features
         ]
@@ -123,6 +140,27 @@ def _learnable(algorithm: Algorithm, task: TaskType, kinds: Sequence[ColumnType]
     every = len(kinds) == len(algorithm.features) > 1
     name = f"{task} by {'every type of column' if every else ' and '.join(kinds)}"
     return _trial(algorithm, name, task, columns | {TARGET: target}, floor, split)
+
+
+def _series(algorithm: Algorithm) -> Trial:
+    """Three series of 70 months that rise by the season, one with a gap, one a hundred times as large.
+
+    The time and the name of a series stand in the columns that the trial's params name.
+    """
+    rng = np.random.default_rng(2)
+    months = np.arange(70)
+    rising = 10 + 0.05 * months + np.sin(months * np.pi / 6) + rng.normal(0, 0.1, (3, 70))
+    values: list[float | None] = (rising * [[1.0], [100.0], [3.0]]).ravel().tolist()
+    values[30] = None
+    times = (np.datetime64("2015-01") + months).astype("datetime64[us]").tolist()
+    columns: dict[str, tuple[ColumnType, Any]] = {
+        algorithm.trial["time"]: ("timestamp", times * 3),
+        algorithm.trial["series"][0]: ("category", [name for name in CLASSES for _ in months]),
+        TARGET: ("number", values),
+    }
+    split = {"by": f"time:{algorithm.trial['time']}", "validation": 0.15, "test": 0.2}
+    trial = _trial(algorithm, "forecast of three series", "forecast", columns, FLOORS["forecast"], split)
+    return replace(trial, features=())
 
 
 def _awkward(algorithm: Algorithm, task: TaskType) -> Trial:

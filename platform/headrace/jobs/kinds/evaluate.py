@@ -15,6 +15,7 @@ from headrace.jobs.kinds.model_on_dataset import (
     columns_of,
     prepare_model_on_dataset,
     resolve_model_on_dataset,
+    task_of,
 )
 from headrace.jobs.tables import Job
 from headrace.specs.jobs import EvaluateSpec
@@ -30,7 +31,9 @@ def resolve(session: Session, project: str, spec: EvaluateSpec) -> Resolved:
     resolved = resolve_model_on_dataset(session, project, spec, with_target=True)
     pinned = resolved.spec
     assert isinstance(pinned, EvaluateSpec)
-    slices.check(pinned.slices, columns_of(session, project, pinned.dataset))
+    slices.check(
+        pinned.slices, columns_of(session, project, pinned.dataset), task_of(session, project, pinned.model)
+    )
     return resolved
 
 

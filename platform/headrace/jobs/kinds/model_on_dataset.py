@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from sqlalchemy.orm import Session
 
 from headrace.artifacts import service as artifacts
@@ -12,7 +14,7 @@ from headrace.jobs.tables import Job
 from headrace.registry import service as registry
 from headrace.registry.tables import ModelVersion
 from headrace.specs.algorithms import algorithm
-from headrace.specs.base import Column, ColumnType
+from headrace.specs.base import Column, ColumnType, TaskType
 from headrace.specs.jobs import EvaluateSpec, ExplainSpec, PredictSpec
 
 ModelOnDataset = EvaluateSpec | PredictSpec | ExplainSpec
@@ -71,6 +73,12 @@ def columns_of(session: Session, project: str, dataset: str) -> dict[str, Column
     """Return the columns of the version ``dataset``: their types by name."""
     _, version = datasets.resolve(session, project, dataset, "spec", "dataset")
     return {column["name"]: column["type"] for column in version.columns or []}
+
+
+def task_of(session: Session, project: str, model: str) -> TaskType:
+    """Return what the version ``model`` has learned to do."""
+    _, version = registry.resolve(session, project, model, "spec", "model")
+    return cast(TaskType, version.task)
 
 
 def outputs_of(session: Session, project: str, model: str) -> list[str]:

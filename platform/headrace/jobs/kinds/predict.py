@@ -17,6 +17,7 @@ from headrace.jobs.kinds.model_on_dataset import (
     outputs_of,
     prepare_model_on_dataset,
     resolve_model_on_dataset,
+    task_of,
 )
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
@@ -39,6 +40,9 @@ def resolve(session: Session, project: str, spec: PredictSpec) -> Resolved:
     assert pinned.dataset is not None
     there = columns_of(session, project, pinned.dataset)
     outputs = outputs_of(session, project, pinned.model)
+    if pinned.keep and task_of(session, project, pinned.model) == "forecast":
+        msg = "the rows of a forecast are none of the dataset: should be empty"
+        raise Invalid.field("spec", "keep", msg=msg)
     wrong = []
     for index, name in enumerate(pinned.keep):
         problem = None

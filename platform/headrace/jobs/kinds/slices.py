@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from headrace.errors import FieldError, Invalid
-from headrace.specs.base import ColumnType
+from headrace.specs.base import ColumnType, TaskType
 
 SLICEABLE: tuple[ColumnType, ...] = ("category", "boolean", "integer", "number", "timestamp")
 
 
-def check(slices: Sequence[str], columns: Mapping[str, ColumnType]) -> None:
+def check(slices: Sequence[str], columns: Mapping[str, ColumnType], task: TaskType) -> None:
     """Raise `Invalid` unless each of ``slices`` is one of ``columns`` whose values make groups."""
+    if slices and task == "forecast":
+        msg = "an evaluation of forecasts is told by step and by series: should be empty"
+        raise Invalid.field("spec", "slices", msg=msg)
     wrong = []
     for index, name in enumerate(slices):
         problem = None

@@ -51,10 +51,12 @@ def resolve(session: Session, project: str, spec: TrainSpec) -> Resolved:
     chosen.check_fit(params, task, "spec", "params")
     every = _columns(version, spec)
     named = chosen.check_dataset(params, every, spec.target, "spec", "params")
+    chosen.check_rows(params, version.rows or 0, "spec", "params")
+    spec = _split(spec, chosen, params)
     features = _features(spec, chosen.narrowed(params), columns, named)
     typed = [column for column in every if column.name in features]
     chosen.check_columns(params, typed, "spec", "params")
-    slices.check(spec.slices, columns)
+    slices.check(spec.slices, columns, task)
     spec = folds.check(spec.model_copy(update={"task": task, "dataset": str(ref)}), version.rows, columns)
     resolved = spec.model_copy(
         update={
@@ -197,6 +199,17 @@ def _task(spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType]) ->
         )
     natural: TaskType = "regression" if kind in ("number", "integer") else "classification"
     return natural if natural in fitting else fitting[0]
+
+
+def _split(spec: TrainSpec, chosen: Algorithm, params: dict[str, Any]) -> TrainSpec:
+    """Return ``spec`` divided as ``params`` ask for; ``column:`` may say otherwise."""
+    wanted = chosen.params.model_validate(params).split_by()
+    if wanted is None or spec.split.by == wanted or spec.split.by.startswith("column:"):
+        return spec
+    if "by" in spec.split.model_fields_set:
+        msg = f"{chosen.name} divides rows in the order of time: should be {wanted} or column:COLUMN"
+        raise Invalid.field("spec", "split", "by", msg=msg)
+    return spec.model_copy(update={"split": spec.split.model_copy(update={"by": wanted})})
 
 
 def _task_without_target(spec: TrainSpec, chosen: Algorithm) -> TaskType:

@@ -105,16 +105,14 @@ class Preprocessing(BaseModel):
         return max(min(BATCH_BYTES // max(row, 1), BATCH_ROWS), 1)
 
     def check(self, schema: pa.Schema) -> None:
-        """Raise `BadData` that names every feature which ``schema`` lacks or has with another type."""
+        """Raise `BadData` that names every column which ``schema`` lacks or has with another type."""
         wrong = []
-        for encoder in self.encoders:
-            if encoder.column not in schema.names:
-                wrong.append(f"column {encoder.column!r} is missing")
-            elif not _fits(schema.field(encoder.column).type, encoder.type):
-                found = schema.field(encoder.column).type
-                wrong.append(
-                    f"column {encoder.column!r} holds {found}, the model learned from {encoder.type}"
-                )
+        for name, wanted in ((column["name"], column["type"]) for column in self.signature):
+            if name not in schema.names:
+                wrong.append(f"column {name!r} is missing")
+            elif not _fits(schema.field(name).type, wanted):
+                found = schema.field(name).type
+                wrong.append(f"column {name!r} holds {found}, the model learned from {wanted}")
         if wrong:
             more = f"; and {len(wrong) - 20} more" if len(wrong) > 20 else ""
             raise BadData(f"The data does not fit the model: {'; '.join(wrong[:20])}{more}.")

@@ -17,6 +17,12 @@
     {"task": "regression", …, "residuals": {"mean", "quantiles": {"0.05": …}, "histogram"},
      "predictions": {"points": [[truth, prediction], …]}, "fit": {"feature", "points", "line"}}
 
+    {"task": "forecast", …, "by_step": [{"step": 1, "rows", metric: value, "baseline_mae"}],
+     "forecast": {"step", "season", "level", "series": [{"series": {column: value},
+                  "history": [[time, value]],
+                  "points": [{"time", "truth", "prediction", "lower", "upper"}]}]},
+     "worst_series": [{"series", metric: value}]}
+
 A metric that the rows do not define (ROC AUC with one class) is left out, never null or NaN. ``calibration``
 is that of the second of two classes; of more, that of the predicted class (``of`` is null).
 

@@ -70,6 +70,34 @@ def of_regression(
     }
 
 
+def of_forecast(
+    metrics: dict[str, float],
+    intervals: dict[str, Interval],
+    baseline: JSON,
+    gain: Interval | None,
+    level: float,
+) -> JSON:
+    """Return the verdict on forecasts: they beat the baseline when their error is lower, by ``gain``.
+
+    Intervals whose coverage is surely not ``level`` are said to be wrong.
+    """
+    own, trivial = _with(metrics, intervals, "mae"), f"{baseline['metrics']['mae']:.3g}"
+    what = "repeating what was one season before"
+    if _above(gain):
+        text = f"The model beats the baseline: its MAE is {own}, {what} has {trivial}."
+    elif _below(gain):
+        text = f"The model is worse than the baseline: its MAE is {own}, {what} has {trivial}. Use that."
+    else:
+        text = (
+            f"The model does not beat the baseline: its MAE is {own}, {what} has {trivial}. As far as these "
+            "steps can tell, it is worth no more than that."
+        )
+    between = intervals.get("coverage")
+    if between and not between[0] <= level <= between[1]:
+        text += f" Its intervals hold {metrics['coverage']:.0%} of the values, they should hold {level:.0%}."
+    return {"beats_baseline": _above(gain), "text": text}
+
+
 def _with(metrics: dict[str, float], intervals: dict[str, Interval], name: str) -> str:
     ends = intervals.get(name)
     between = f" ({ends[0]:.3g} to {ends[1]:.3g})" if ends else ""

@@ -45,7 +45,7 @@ class _Shuffled:
             part = x[start:stop]
             for j in np.flatnonzero((part != np.arange(start, stop)[:, None]).any(axis=0)):
                 name, columns = self._blocks[j]
-                inputs[name][:, columns] = self._drawn.inputs[name][part[:, j], columns]
+                inputs[name][..., columns] = self._drawn.inputs[name][part[:, j]][..., columns]
             found.append(self._predictor.learner.predict(inputs))
         return np.concatenate(found)
 

@@ -17,8 +17,9 @@ from headrace_workers.engine.algorithms.base import Arrays
 from headrace_workers.engine.data import split
 from headrace_workers.engine.data.audio import AudioEncoder
 from headrace_workers.engine.data.images import ImageEncoder
-from headrace_workers.engine.data.preprocessing import IMAGE, TABLE, TEXT, Preprocessing
+from headrace_workers.engine.data.preprocessing import IMAGE, SEQUENCE, TABLE, TEXT, Preprocessing
 from headrace_workers.engine.data.reader import Reader
+from headrace_workers.engine.data.sequences import SequenceEncoder
 from headrace_workers.engine.data.text import TextEncoder
 from headrace_workers.engine.package import Package
 
@@ -26,7 +27,7 @@ MAX_BYTES = 256 * 1024**2
 """Encoded rows that are kept at most; where they are larger there are fewer of them."""
 
 Block = tuple[str, slice]
-"""An input, and which of a row's values in it one column became."""
+"""An input, and which of its last axis one column became."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,15 @@ class Drawn:
 def blocks(columns: Preprocessing) -> list[Block]:
     """Return where the values of each column stand in the inputs, in the order of the columns."""
     found: list[Block] = []
-    start = 0
+    start = sequences = 0
     for encoder in columns.encoders:
         if isinstance(encoder, ImageEncoder | AudioEncoder):
             found.append((IMAGE, slice(None)))
         elif isinstance(encoder, TextEncoder):
             found.append((TEXT, slice(None)))
+        elif isinstance(encoder, SequenceEncoder):
+            found.append((SEQUENCE, slice(sequences, sequences + 1)))
+            sequences += 1
         else:
             found.append((TABLE, slice(start, start + encoder.width)))
             start += encoder.width

@@ -36,10 +36,18 @@ if TYPE_CHECKING:
 
 def task(name: TaskType) -> Task[Any]:
     """Return the task called ``name``. Raises KeyError."""
-    from headrace_workers.engine.tasks import anomaly, classification, clustering, embedding, regression
+    from headrace_workers.engine.tasks import (
+        anomaly,
+        classification,
+        clustering,
+        embedding,
+        forecast,
+        regression,
+    )
 
     tasks: dict[str, Task[Any]] = {
         "classification": classification.TASK,
+        "forecast": forecast.TASK,
         "regression": regression.TASK,
         "clustering": clustering.TASK,
         "embedding": embedding.TASK,
