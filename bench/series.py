@@ -1,0 +1,112 @@
+"""Time series for `bench/quality.py`: our forecasts beside a peer's and beside the seasonal naive ones.
+
+The last fifth of a series is tested. The peer forecasts from every origin there, with all values before it,
+as our job's evaluation does; the error of the difference is that of forecasts from origins a horizon apart,
+each paired with the peer's of the same step.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from bench.deployment import TIMEOUT_S, succeed, upload
+from bench.quality_row import Params, Result, Row, Score
+from numpy.typing import NDArray
+
+from headrace.client import Client
+
+TEST, VALIDATION = 0.2, 0.1
+Values = NDArray[np.float64]
+
+
+class MonthlySeries(NamedTuple):
+    """A monthly series from the month ``start`` on."""
+
+    name: str
+    start: str
+    values: Values
+    horizon: int = 12
+    season: int = 12
+
+    def origins(self) -> range:
+        """Return the steps from which a whole horizon lies in the test part."""
+        test = max(round(len(self.values) * TEST), self.horizon)
+        return range(len(self.values) - test, len(self.values) - self.horizon + 1)
+
+
+Forecaster = Callable[[Values, int], Values]
+"""From a series and a horizon to the next steps."""
+
+
+def rows(make: Callable[[], MonthlySeries], peer: Forecaster, peer_is: str, tried: list[Params]) -> list[Row]:
+    """Return the row of `forecast` on the series that ``make`` returns; it is called once, when needed."""
+    series = cache(make)
+
+    def compare(client: Client) -> Result:
+        found, evaluation = series(), _evaluated(client, series(), {})
+        errors = np.array([_errors(found, origin, peer) for origin in found.origins()])
+        return Result(
+            metric="MAE",
+            ours=evaluation["metrics"]["mae"],
+            peer=float(np.abs(errors).mean()),
+            error=_error(found, evaluation, peer),
+            peer_is=peer_is,
+            better="lower",
+            least=evaluation["baseline"]["metrics"]["mae"],
+            also={
+                "RMSE": (evaluation["metrics"]["rmse"], float(np.sqrt(np.square(errors).mean()))),
+                "MAE beside that of the seasonal naive": (
+                    evaluation["metrics"]["mae"],
+                    evaluation["baseline"]["metrics"]["mae"],
+                ),
+                "coverage beside the level": (evaluation["metrics"]["coverage"], 0.9),
+            },
+        )
+
+    def score(client: Client, params: Params) -> Score:
+        return Score("MAE", _evaluated(client, series(), params)["metrics"]["mae"], "lower")
+
+    return [Row("forecast", compare, score, tried)]
+
+
+def _errors(series: MonthlySeries, origin: int, peer: Forecaster) -> Values:
+    ahead = peer(series.values[:origin], series.horizon)
+    return series.values[origin : origin + series.horizon] - ahead
+
+
+def _error(series: MonthlySeries, evaluation: dict[str, Any], peer: Forecaster) -> float:
+    points = evaluation["forecast"]["series"][0]["points"]
+    ours = np.abs([point["truth"] - point["prediction"] for point in points])
+    first, horizon = series.origins()[0], series.horizon
+    theirs = [_errors(series, first + start, peer) for start in range(0, len(points), horizon)]
+    difference = ours - np.abs(np.concatenate(theirs))
+    return float(difference.std(ddof=1) / np.sqrt(len(difference)))
+
+
+def _evaluated(client: Client, series: MonthlySeries, params: Params) -> dict[str, Any]:
+    """Return the evaluation of our job."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"{series.name}.csv")
+        with file.open("w", newline="") as out:
+            write = csv.writer(out)
+            write.writerow(["month", "value"])
+            first = np.datetime64(series.start, "M")
+            write.writerows([f"{first + i}-01", value] for i, value in enumerate(series.values.tolist()))
+        upload(client, series.name, file)
+    spec = {
+        "model": series.name,
+        "dataset": series.name,
+        "algorithm": "forecast",
+        "target": "value",
+        "params": {"time": "month", "horizon": series.horizon, **params},
+        "split": {"test": TEST, "validation": VALIDATION},
+    }
+    trained = succeed(client, client.submit("train", spec, timeout_s=TIMEOUT_S)["id"])["result"]
+    found: dict[str, Any] = client.evaluation(trained["model"], trained["version"])
+    return found
