@@ -24,12 +24,14 @@ METRICS: dict[TaskType, dict[str, bool]] = {
         "pr_auc": True,
     },
     "regression": {"rmse": False, "mae": False, "median_absolute_error": False, "r2": True},
+    "forecast": {"mase": False, "smape": False, "mae": False, "rmse": False, "width": False},
 }
 """By task, each metric with whether a higher value is better."""
 
 CURVES: dict[TaskType, dict[str, bool]] = {
     "classification": {"val_loss": False, "val_accuracy": True},
     "regression": {"val_loss": False, "val_mae": False},
+    "forecast": {"val_loss": False, "val_scaled_mae": False},
 }
 """By task, each curve of validation rows, in the same way."""
 

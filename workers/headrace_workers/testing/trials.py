@@ -150,7 +150,7 @@ def _series(algorithm: Algorithm) -> Trial:
     rng = np.random.default_rng(2)
     months = np.arange(70)
     rising = 10 + 0.05 * months + np.sin(months * np.pi / 6) + rng.normal(0, 0.1, (3, 70))
-    values: list[float | None] = (rising * [[1.0], [100.0], [3.0]]).ravel().tolist()
+    values: list[float | None] = [*(rising * [[1.0], [100.0], [3.0]]).ravel().tolist()]
     values[30] = None
     times = (np.datetime64("2015-01") + months).astype("datetime64[us]").tolist()
     columns: dict[str, tuple[ColumnType, Any]] = {
