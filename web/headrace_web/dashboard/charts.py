@@ -201,14 +201,15 @@ def _forecasts(found: dict[str, Any] | None) -> list[Chart]:
         points = [(_day(point["time"]), point) for point in series["points"]]
         truth = [[_day(time), value] for time, value in series["history"]]
         truth += [[day, point["truth"]] for day, point in points if point.get("truth") is not None]
-        ends = {end: [[day, point[end]] for day, point in points] for end in ("lower", "prediction", "upper")}
-        values = [value for line in (truth, *ends.values()) for _, value in line]
+        names = ("lower", "prediction", "upper")
+        ahead = {name: [[day, point[name]] for day, point in points] for name in names}
+        values = [value for line in (truth, *ahead.values()) for _, value in line]
         title = f"Forecasts of {name}" if name else "Forecasts"
-        days = [day for day, _ in truth + ends["upper"]]
-        chart = Chart(title, "time", "target", (min(days), max(days)), _ends(values), dates=True)
+        days = [day for day, _ in truth + ahead["upper"]]
+        chart = Chart(title, "time", "target", (min(days), max(days)), ends(values), dates=True)
         chart.line("truth", truth)
-        chart.line("forecast", ends["prediction"])
-        chart.band(ends["lower"], ends["upper"])
+        chart.line("forecast", ahead["prediction"])
+        chart.band(ahead["lower"], ahead["upper"])
         charts.append(chart)
     return charts
 
@@ -219,15 +220,8 @@ def _day(time: str) -> float:
 
 def _dates(low: float, high: float) -> list[tuple[float, str]]:
     """Return days with what is written there: years, months, days or hours, as the space allows."""
-    form = (
-        "%Y"
-        if high - low > 4 * 366
-        else "%b %Y"
-        if high - low > 90
-        else "%d %b"
-        if high - low > 3
-        else "%H:%M"
-    )
+    forms = ((4 * 366, "%Y"), (90, "%b %Y"), (3, "%d %b"), (-1, "%H:%M"))
+    form = next(form for least, form in forms if high - low > least)
     days = [low + (high - low) * (i + 0.5) / TICKS for i in range(TICKS)]
     return [(day, datetime.fromtimestamp(day * DAY_S, UTC).strftime(form)) for day in days]
 
