@@ -45,7 +45,7 @@ def test_a_version_has_them_newest_first(api: Api) -> None:
                 "job": job["id"],
                 "method": "integrated_gradients",
                 "dataset": "iris@1",
-                "created_at": "2027-01-02T03:04:05Z",
+                "created_at": "2027-01-02T03:04:05.000Z",
             }
         ],
         "next_cursor": None,
