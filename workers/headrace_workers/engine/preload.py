@@ -10,7 +10,7 @@ import pkgutil
 from importlib import import_module
 
 from headrace.specs.algorithms import catalogue
-from headrace_workers.engine import environment, kinds
+from headrace_workers.engine import environment, evaluation, kinds, tasks
 
 LIGHT = (
     "PIL.BmpImagePlugin",
@@ -24,12 +24,17 @@ LIGHT = (
     "headrace_workers.engine.main",
 )
 SCIENCE = (
+    "scipy.spatial.distance",
     "sklearn.calibration",
+    "sklearn.cluster",
+    "sklearn.decomposition",
     "sklearn.ensemble",
     "sklearn.inspection",
     "sklearn.linear_model",
     "sklearn.metrics",
     "sklearn.naive_bayes",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
     "sklearn.svm",
     "skops.io",
     "threadpoolctl",
@@ -47,8 +52,9 @@ def light() -> None:
     """Import what jobs without TensorFlow need."""
     for name in (*LIGHT, *SCIENCE):
         import_module(name)
-    for module in pkgutil.iter_modules(kinds.__path__):
-        import_module(f"{kinds.__name__}.{module.name}")
+    for package in (kinds, tasks, evaluation):
+        for module in pkgutil.iter_modules(package.__path__):
+            import_module(f"{package.__name__}.{module.name}")
     _algorithms("plain")
     environment.installation()
 

@@ -16,6 +16,11 @@
                                "groups": [{"rows", "of_class", "rates", "intervals"}]}]}]}   as the groups are
     {"task": "regression", …, "residuals": {"mean", "quantiles": {"0.05": …}, "histogram"},
      "predictions": {"points": [[truth, prediction], …]}, "fit": {"feature", "points", "line"}}
+    {"task": "clustering", …, "clusters": [{"cluster", "rows", "distance"}],
+     "projection": {"points": [[first, second, cluster], …]}}    by the rows' two principal components
+    {"task": "embedding", …, "embedding": {"points": [[embedding_0, embedding_1], …]}}
+    {"task": "anomaly", …, "scores": {"threshold", "above", "histogram"}, "distance_from_mean": {"pr_auc"},
+     "roc", "pr"}                                                the last three where labels exist
 
     {"task": "forecast", …, "by_step": [{"step": 1, "rows", metric: value, "baseline_mae"}],
      "forecast": {"step", "season", "level", "series": [{"series": {column: value},
@@ -27,7 +32,9 @@ A metric that the rows do not define (ROC AUC with one class) is left out, never
 is that of the second of two classes; of more, that of the predicted class (``of`` is null).
 
 The baseline knows the target's training values and nothing else: the most frequent class, with the shares of
-the classes as probabilities; the mean. The verdict compares on the same resampled rows.
+the classes as probabilities; the mean. Without a target it is one cluster for all, or the mean row in the
+place of every row; of anomalies with labels, one score for all. The verdict compares on the same resampled
+rows.
 
 Rows stream past. What is kept of them is bounded: all counts; a uniform sample of rows for what needs them
 (`classification.MAX_ROWS`, `regression.MAX_ROWS`; ``sample`` says so where it is not all); the worst
