@@ -125,7 +125,7 @@ def train_spec(data: Data, name: str, target: str = "target", **spec: Any) -> di
     """Return a resolved train spec."""
     described = algorithm(name)
     types = {column.name: column.type for column in data.columns}
-    task = "regression" if types[target] == "number" else "classification"
+    task = "regression" if types.get(target) == "number" else "classification"
     whole = {
         "model": "m",
         "dataset": "d@1",

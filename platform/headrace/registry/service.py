@@ -21,7 +21,7 @@ from headrace.jobs.tables import Job
 from headrace.paging import Page, newest_first
 from headrace.registry.tables import AliasMove, Model, ModelAlias, ModelExplanation, ModelVersion
 from headrace.schedules.tables import Schedule
-from headrace.specs.algorithms import NEEDS_TARGET
+from headrace.specs.algorithms import LEARNS_TARGET
 from headrace.specs.base import NAME_PATTERN, Ref
 from headrace.specs.jobs import TrainSpec
 
@@ -204,7 +204,7 @@ def resolve(
 
 def target(session: Session, version: ModelVersion) -> str | None:
     """Return the name of the column that ``version`` learned to predict, None where it learned none."""
-    return version.lineage["spec"]["target"] if version.task in NEEDS_TARGET else None
+    return version.lineage["spec"]["target"] if version.task in LEARNS_TARGET else None
 
 
 def aliases_of(session: Session, model: Model) -> dict[str, int]:

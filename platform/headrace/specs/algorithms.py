@@ -57,6 +57,10 @@ class Params(Spec):
         """Return what does not go with a dataset of so many rows, as `misfits` does."""
         return {}
 
+    def list_inputs(self) -> list[str]:
+        """Return the inputs without which a dataset asks for lists: `PredictSpec.k` rows for each user."""
+        return []
+
     def misfit_dataset(self, columns: Sequence[Column], target: str | None) -> dict[str, str]:
         """Return what does not go with all ``columns`` of the dataset, as `misfits` does."""
         return {}
@@ -183,11 +187,15 @@ TARGETS: dict[TaskType, tuple[ColumnType, ...]] = {
     "embedding": (),
     "forecast": ("number", "integer"),
     "anomaly": ("boolean", "integer", "category"),
+    "recommendation": ("number", "integer"),
 }
 """The types that a column must be of to be the target of a task."""
 
 NEEDS_TARGET: frozenset[TaskType] = frozenset({"classification", "regression", "forecast"})
 """The tasks that cannot do without a target; others read it, where there is one, to evaluate by."""
+
+LEARNS_TARGET: frozenset[TaskType] = NEEDS_TARGET | {"recommendation"}
+"""The tasks that learn a target where there is one."""
 
 
 @cache

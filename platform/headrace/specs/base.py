@@ -19,7 +19,9 @@ RefText = Annotated[str, StringConstraints(pattern=REF_PATTERN)]
 ColumnType = Literal[
     "number", "integer", "boolean", "category", "text", "image", "audio", "timestamp", "sequence"
 ]
-TaskType = Literal["classification", "regression", "clustering", "embedding", "anomaly", "forecast"]
+TaskType = Literal[
+    "classification", "regression", "clustering", "embedding", "anomaly", "forecast", "recommendation"
+]
 
 
 class Spec(BaseModel):

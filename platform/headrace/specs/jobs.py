@@ -132,7 +132,8 @@ class PredictSpec(Spec):
     ``keep``: columns of the dataset to copy into the output. ``columns``: None, or which of the
     outputs to write (``prediction``, ``probability``, ``probability_<class>``). ``max_bad``: the
     fraction of rows that may fail to be predicted (their prediction is null) before the job fails.
-    ``sample``, instead of a dataset: rows are drawn, in the columns that the model learned from.
+    ``sample``, instead of a dataset: rows are drawn, in the columns that the model learned from. ``k``: of
+    lists of recommended items how long they are, null for 10.
     """
 
     model: RefText
@@ -142,6 +143,7 @@ class PredictSpec(Spec):
     columns: Annotated[list[str], Field(max_length=20_000)] | None = None
     keep: Annotated[list[str], Field(max_length=20_000)] = []
     max_bad: Annotated[float, Field(ge=0, le=1)] = 0.01
+    k: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
 Explained = Annotated[list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(max_length=20_000)]

@@ -25,6 +25,14 @@ METRICS: dict[TaskType, dict[str, bool]] = {
     },
     "regression": {"rmse": False, "mae": False, "median_absolute_error": False, "r2": True},
     "forecast": {"mase": False, "smape": False, "mae": False, "rmse": False, "width": False},
+    "recommendation": {
+        "rmse": False,
+        "mae": False,
+        "precision_at_10": True,
+        "recall_at_10": True,
+        "ndcg_at_10": True,
+        "coverage_at_10": True,
+    },
 }
 """By task, each metric with whether a higher value is better."""
 
@@ -32,6 +40,7 @@ CURVES: dict[TaskType, dict[str, bool]] = {
     "classification": {"val_loss": False, "val_accuracy": True},
     "regression": {"val_loss": False, "val_mae": False},
     "forecast": {"val_loss": False, "val_scaled_mae": False},
+    "recommendation": {"val_loss": False, "val_mae": False, "val_auc": True},
 }
 """By task, each curve of validation rows, in the same way."""
 

@@ -106,6 +106,7 @@ def of_evaluation(evaluation: dict[str, Any]) -> list[Chart]:
         _embedding(evaluation.get("embedding")),
         _clusters(evaluation.get("projection")),
         _scores(evaluation.get("scores")),
+        *(_lists(evaluation.get("top"), metric) for metric in ("recall", "ndcg")),
     ]
     charts += _forecasts(evaluation.get("forecast"))
     return [chart for chart in charts if chart is not None]
@@ -120,6 +121,18 @@ def _rates(evaluation: dict[str, Any], name: str, title: str, x: str, y: str) ->
         chart.line(str(curve["label"]), curve["points"])
     if name == "roc":
         chart.refer([(0, 0), (1, 1)])
+    return chart
+
+
+def _lists(found: list[dict[str, Any]] | None, metric: str) -> Chart | None:
+    if not found:
+        return None
+    sides = {"model": "metrics", "the most popular": "baseline"}
+    lines = {label: [(entry["k"], entry[side][metric]) for entry in found] for label, side in sides.items()}
+    highest = max(value for points in lines.values() for _, value in points)
+    chart = Chart(f"{metric} of lists", "items in the list", metric, (0, found[-1]["k"]), (0, highest or 1))
+    for label, points in lines.items():
+        chart.line(label, points)
     return chart
 
 

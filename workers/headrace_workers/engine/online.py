@@ -32,28 +32,34 @@ def answer(predictor: Predictor, instances: Sequence[dict[str, Any]]) -> Answer:
     own = predictor.task.answer(predictor, instances)
     if own is not None:
         return own
-    table, errors = read(instances, predictor)
+    table, errors = read(instances, predictor.signature["inputs"])
     if table is None:
         return {"errors": errors}
     outputs = predictor.outputs(table)
     if outputs.problems:
-        wrong = sorted(outputs.problems.items())[:MAX_ERRORS]
-        return {"errors": [_error(reason, row) for row, reason in wrong]}
+        return {"errors": problems(outputs.problems)}
     return {"predictions": predictor.task.answers(predictor.target, outputs.values)}
 
 
-def read(instances: Sequence[dict[str, Any]], predictor: Predictor) -> tuple[pa.Table | None, list[Answer]]:
-    """Return ``instances`` as a table of the inputs of ``predictor``; None and why where they are none."""
-    columns = [(column["name"], column["type"]) for column in predictor.signature["inputs"]]
-    errors = _shape_errors(instances, [name for name, _ in columns])
+def read(
+    instances: Sequence[dict[str, Any]], columns: Sequence[dict[str, Any]]
+) -> tuple[pa.Table | None, list[Answer]]:
+    """Return ``instances`` as a table of ``columns``, each with name and type; or None and why not."""
+    errors = _shape_errors(instances, [column["name"] for column in columns])
     if errors:
         return None, errors[:MAX_ERRORS]
     arrays = {}
-    for name, kind in columns:
-        array, found = _column(name, kind, [instance[name] for instance in instances])
+    for column in columns:
+        name = column["name"]
+        array, found = _column(name, column["type"], [instance[name] for instance in instances])
         arrays[name] = array
         errors += found
     return (None, errors[:MAX_ERRORS]) if errors else (pa.table(arrays), [])
+
+
+def problems(found: dict[int, str]) -> list[Answer]:
+    """Return the errors of instances, by their number, that could not be predicted."""
+    return [_error(reason, row) for row, reason in sorted(found.items())[:MAX_ERRORS]]
 
 
 def _shape_errors(instances: Sequence[dict[str, Any]], names: list[str]) -> list[Answer]:

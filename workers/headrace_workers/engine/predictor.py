@@ -53,8 +53,7 @@ class Predictor:
     def outputs(self, batch: pa.RecordBatch | pa.Table) -> Outputs:
         """Return what the learner makes of ``batch``, whose columns the preprocessing has checked."""
         encoded = self.preprocessing.encode(batch)
-        values = self.learner.predict(encoded.inputs)
-        return Outputs(self.task.decode(self.target, values), encoded.problems)
+        return Outputs(self.task.values(self, encoded.inputs), encoded.problems)
 
     def predict(self, table: pa.Table) -> pa.Table:
         """Return one row per row of ``table``: every column of the signature's outputs.

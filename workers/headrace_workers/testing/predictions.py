@@ -29,7 +29,7 @@ def problems(trial: Trial, fitted: Predictor, package: Package, output: Path | N
 
     ``output`` is what a predict job made of all rows in another process.
     """
-    rows = trial.table.select(list(trial.features))
+    rows = trial.table.select(list(trial.given))
     probe = pa.concat_tables([rows.slice(0, PROBED), _strange(trial)])
     together = package.predict(probe)
     if not fitted.predict(probe).equals(together):
@@ -58,10 +58,7 @@ def _strange(trial: Trial) -> pa.Table:
         "sequence": [],
     }
     return pa.table(
-        {
-            name: pa.array([None, strange[trial.types[name]]], ARROW[trial.types[name]])
-            for name in trial.features
-        }
+        {name: pa.array([None, strange[trial.types[name]]], ARROW[trial.types[name]]) for name in trial.given}
     )
 
 
@@ -78,7 +75,9 @@ def _neighbours(package: Package, probe: pa.Table, together: pa.Table) -> Proble
 
 
 def _values(trial: Trial, predicted: pa.Table) -> Problems:
-    known = PROBED if {"image", "audio"} & set(trial.types.values()) else len(predicted)
+    # No prediction without an image, a sound or a user.
+    partial = {"image", "audio"} & set(trial.types.values()) or trial.task == "recommendation"
+    known = PROBED if partial else len(predicted)
     labels = predicted.column(0).slice(0, known)
     if labels.null_count:
         yield f"has no prediction for {labels.null_count} of {known} rows"
@@ -100,8 +99,8 @@ def _values(trial: Trial, predicted: pa.Table) -> Problems:
 
 
 def _refusals(trial: Trial, package: Package) -> Problems:
-    rows = trial.table.select(list(trial.features)).slice(0, 2)
-    name = trial.features[0]
+    rows = trial.table.select(list(trial.given)).slice(0, 2)
+    name = trial.given[0]
     wrong = pa.array([True, False]) if trial.types[name] != "boolean" else pa.array(["yes", "no"])
     for what, table in (
         ("is missing", rows.drop_columns([name]).append_column("other", pa.array([1, 2]))),

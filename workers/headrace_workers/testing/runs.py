@@ -57,7 +57,7 @@ def train_task(folder: Path, algorithm: Algorithm, trial: Trial, *, seed: int = 
 
 
 def predict_task(folder: Path, trial: Trial, package: Path) -> Task:
-    """Write the features of ``trial`` into the new folder and return the task of predicting its rows."""
+    """Write the inputs of ``trial`` into the new folder and return the task of predicting its rows."""
     folder.mkdir(parents=True)
     columns = _write_data(folder, trial, trial.given)
     spec = PredictSpec.model_validate({"model": "trial@1", "dataset": "trial@1", "max_bad": 1.0})

@@ -72,6 +72,7 @@ FLOORS: dict[TaskType, Floor] = {
     "embedding": Floor("explained_variance", 0.3),
     "anomaly": Floor("roc_auc", 0.85),
     "forecast": Floor("mase", 0.8, most=True),
+    "recommendation": Floor("ndcg_at_10", 0.7),
 }
 ANOMALIES = 0.1
 """The share of rows that are anomalies: of what they show, each type of column shows another point."""
@@ -84,7 +85,7 @@ class Trial:
     ``target`` is the column that is learned or, without labels to learn from, evaluated by, if there is one.
 
     ``floor`` is None where it is enough that the job ends well or says what is wrong with the data.
-    ``params`` are the train spec's.
+    ``params`` are the train spec's; ``named`` are columns that they name, which are inputs as features are.
     """
 
     name: str
@@ -96,11 +97,14 @@ class Trial:
     split: Mapping[str, Any]
     target: str | None = TARGET
     params: Mapping[str, Any] = field(default_factory=dict)
+    named: tuple[str, ...] = ()
 
     @property
     def given(self) -> tuple[str, ...]:
         """The columns that predictions are made from."""
-        return tuple(self.table.column_names) if self.task == "forecast" else self.features
+        if self.task == "forecast":
+            return tuple(self.table.column_names)
+        return (*self.named, *self.features)
 
 
 def trials(algorithm: Algorithm, *, thorough: bool) -> list[Trial]:
@@ -108,12 +112,18 @@ def trials(algorithm: Algorithm, *, thorough: bool) -> list[Trial]:
 
     They are of the tasks and columns that its trial params are for.
     """
-    found = []
+    # It makes trials of the class that stands here.
+    from headrace_workers.testing import interactions
+
+    found: list[Trial] = []
     params = algorithm.params.model_validate(algorithm.trial)
     algorithm = algorithm.narrowed(algorithm.trial)
     for task in (task for task in algorithm.tasks if not params.misfits(task)):
         if task == "forecast":
             found.append(_series(algorithm))
+            continue
+        if task == "recommendation":
+            found += interactions.trials(algorithm, thorough=thorough)
             continue
         groups: list[tuple[ColumnType, ...]] = [
             (kind,) if kind in algorithm.needs else (*algorithm.needs, kind) for kind in algorithm.features

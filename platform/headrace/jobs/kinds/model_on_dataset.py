@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import cast
 
 from sqlalchemy.orm import Session
@@ -39,6 +40,8 @@ def resolve_model_on_dataset(
     needed = {
         column["name"]: _SAME.get(column["type"], (column["type"],)) for column in model.signature["inputs"]
     }
+    if isinstance(spec, PredictSpec):
+        needed = {name: types for name, types in needed.items() if name not in lists_by(model, there)}
     target = registry.target(session, model) if with_target else None
     if target is not None:
         needed[target] = _target_types(model)
@@ -67,6 +70,16 @@ def prepare_model_on_dataset(session: Session, job: Job, spec: ModelOnDataset) -
         inputs={"package": package, "data": artifacts.artifact(session, dataset.id, "data").digest},
         columns=[Column.model_validate(column) for column in dataset.columns or []],
     )
+
+
+def lists_by(model: ModelVersion, there: Collection[str]) -> list[str]:
+    """Return the inputs that a dataset with the columns ``there`` lacks because it asks for lists; none where
+    it does not."""
+    if model.task != "recommendation":
+        return []
+    params = algorithm(model.algorithm, "spec", "model").params.model_validate(model.params)
+    found = params.list_inputs()
+    return found if not set(found) & set(there) else []
 
 
 def columns_of(session: Session, project: str, dataset: str) -> dict[str, ColumnType]:

@@ -14,6 +14,7 @@ from headrace.errors import FieldError, Invalid
 from headrace.jobs.kinds import Lane, Preparation, Resolved
 from headrace.jobs.kinds.model_on_dataset import (
     columns_of,
+    lists_by,
     outputs_of,
     prepare_model_on_dataset,
     resolve_model_on_dataset,
@@ -43,7 +44,10 @@ def resolve(session: Session, project: str, spec: PredictSpec) -> Resolved:
     if pinned.keep and task_of(session, project, pinned.model) == "forecast":
         msg = "the rows of a forecast are none of the dataset: should be empty"
         raise Invalid.field("spec", "keep", msg=msg)
-    wrong = []
+    _, model = registry.resolve(session, project, pinned.model, "spec", "model")
+    wrong = _misfits(pinned, lists=bool(lists_by(model, there)))
+    if wrong:
+        raise Invalid(wrong)
     for index, name in enumerate(pinned.keep):
         problem = None
         if name not in there:
@@ -86,6 +90,15 @@ def _resolve_sample(session: Session, project: str, spec: PredictSpec) -> Resolv
     if wrong:
         raise Invalid(wrong)
     return Resolved(spec=spec.model_copy(update={"model": str(ref)}), model=ref.name)
+
+
+def _misfits(spec: PredictSpec, *, lists: bool) -> list[FieldError]:
+    """Return what does not go with an output of ``lists``, or with another one."""
+    if not lists:
+        only = "is the length of lists, which a recommender gives for a dataset without items: should be null"
+        return [FieldError(loc=("spec", "k"), msg=only)] if spec.k is not None else []
+    own = "the output is a list of items for each user, whose columns are fixed: should be left out"
+    return [FieldError(loc=("spec", name), msg=own) for name in ("keep", "columns") if getattr(spec, name)]
 
 
 def prepare(session: Session, job: Job) -> Preparation:

@@ -15,6 +15,9 @@ def check(slices: Sequence[str], columns: Mapping[str, ColumnType], task: TaskTy
     if slices and task == "forecast":
         msg = "an evaluation of forecasts is told by step and by series: should be empty"
         raise Invalid.field("spec", "slices", msg=msg)
+    if slices and task == "recommendation":
+        msg = "a recommendation is evaluated by users: should be empty"
+        raise Invalid.field("spec", "slices", msg=msg)
     wrong = []
     for index, name in enumerate(slices):
         problem = None

@@ -195,7 +195,9 @@ def _task(spec: TrainSpec, chosen: Algorithm, columns: dict[str, ColumnType]) ->
     if spec.task is not None or not fitting:
         wanted = spec.task or " or ".join(chosen.tasks)
         raise Invalid.field(
-            "spec", "target", msg=f"{spec.target!r} is a {kind} column, which is no target for {wanted}"
+            "spec",
+            "target",
+            msg=f"{spec.target!r} is a {kind} column, which is no target for {wanted}{_takes(chosen)}",
         )
     natural: TaskType = "regression" if kind in ("number", "integer") else "classification"
     return natural if natural in fitting else fitting[0]
@@ -210,6 +212,12 @@ def _split(spec: TrainSpec, chosen: Algorithm, params: dict[str, Any]) -> TrainS
         msg = f"{chosen.name} divides rows in the order of time: should be {wanted} or column:COLUMN"
         raise Invalid.field("spec", "split", "by", msg=msg)
     return spec.model_copy(update={"split": spec.split.model_copy(update={"by": wanted})})
+
+
+def _takes(chosen: Algorithm) -> str:
+    """Return which columns are targets for ``chosen``, where it does one thing only."""
+    types = TARGETS[chosen.tasks[0]] if len(chosen.tasks) == 1 else ()
+    return f": should be {' or '.join(types)}" if types else ""
 
 
 def _task_without_target(spec: TrainSpec, chosen: Algorithm) -> TaskType:
@@ -263,6 +271,8 @@ def _features(
             problem = f"{name!r} is named in params"
         elif name in spec.features[:index]:
             problem = f"{name!r} stands here twice"
+        elif not chosen.features:
+            problem = f"{chosen.name} takes no features but those that its params name"
         elif columns[name] not in chosen.features:
             takes = ", ".join(chosen.features)
             problem = f"{name!r} is a {columns[name]} column; {chosen.name} takes {takes}"

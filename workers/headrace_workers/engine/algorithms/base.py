@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from headrace_workers.engine.data.seen import Seen
     from headrace_workers.engine.training.rows import Rows
 
 Arrays = dict[str, "NDArray[Any]"]
@@ -199,3 +200,22 @@ class Learner(ABC):
         no use then.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot be cut: its fit restarts whole")
+
+
+class Recommends(ABC):
+    """What a learner of the task ``recommendation`` does besides. ``seen``: what users have met in training.
+
+    Its inputs are ``user`` and ``item``, numbers from 0 whose last is that of all unknown ones, and maybe
+    ``user_table`` and ``item_table``, the encoded features of each. Its values are scores, shape (n,): of
+    ratings as encoded by the target; of clicks, they tell items of one user apart.
+    """
+
+    seen: Seen
+
+    @abstractmethod
+    def rank(self, inputs: Arrays, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the ``k`` best known items that each user has not seen, the best first, and their scores.
+
+        ``inputs`` are those of users alone. Both are of shape (n, k); -1 and -inf where there are no more.
+        A user's items do not depend on the users beside it.
+        """

@@ -106,16 +106,7 @@ class Preprocessing(BaseModel):
 
     def check(self, schema: pa.Schema) -> None:
         """Raise `BadData` that names every column which ``schema`` lacks or has with another type."""
-        wrong = []
-        for name, wanted in ((column["name"], column["type"]) for column in self.signature):
-            if name not in schema.names:
-                wrong.append(f"column {name!r} is missing")
-            elif not _fits(schema.field(name).type, wanted):
-                found = schema.field(name).type
-                wrong.append(f"column {name!r} holds {found}, the model learned from {wanted}")
-        if wrong:
-            more = f"; and {len(wrong) - 20} more" if len(wrong) > 20 else ""
-            raise BadData(f"The data does not fit the model: {'; '.join(wrong[:20])}{more}.")
+        check_columns(schema, [(column["name"], column["type"]) for column in self.signature])
 
     def encode(self, batch: pa.RecordBatch | pa.Table) -> Encoded:
         """Return the inputs of ``batch``, whose columns `check` has passed."""
@@ -146,6 +137,20 @@ def _text_input(there: Mapping[str, Any]) -> str:
     """Return the name of the next input of text, where those of ``there`` have one."""
     number = sum(name.startswith(TEXT) for name in there) + 1
     return TEXT if number == 1 else f"{TEXT}_{number}"
+
+
+def check_columns(schema: pa.Schema, wanted: Iterable[tuple[str, ColumnType]]) -> None:
+    """Raise `BadData` that names every ``wanted`` column which ``schema`` lacks or has with another type."""
+    wrong = []
+    for name, kind in wanted:
+        if name not in schema.names:
+            wrong.append(f"column {name!r} is missing")
+        elif not _fits(schema.field(name).type, kind):
+            found = schema.field(name).type
+            wrong.append(f"column {name!r} holds {found}, the model learned from {kind}")
+    if wrong:
+        more = f"; and {len(wrong) - 20} more" if len(wrong) > 20 else ""
+        raise BadData(f"The data does not fit the model: {'; '.join(wrong[:20])}{more}.")
 
 
 def fit(

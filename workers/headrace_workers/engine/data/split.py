@@ -26,15 +26,24 @@ SPLIT_STREAM = 1
 Parts = NDArray[np.uint8]
 
 
-def divide(reader: Reader, split: Split, features: Sequence[str], target: str | None) -> Parts:
+def divide(
+    reader: Reader,
+    split: Split,
+    features: Sequence[str],
+    target: str | None,
+    hashed: Sequence[str] | None = None,
+) -> Parts:
     """Return the part of each row; rows without a ``target``, where there is one, are left out.
+
+    ``hashed``: the columns by whose content ``hash`` divides; None: features and target.
 
     Raises `BadSpec` when a part that was asked for is empty.
     """
     if split.column is not None:
         reader.require([split.column], "split.by")
     if split.by == "hash":
-        parts = _by_hash(reader, split, [*features, *([] if target is None else [target])])
+        every = [*features, *([] if target is None else [target])]
+        parts = _by_hash(reader, split, every if hashed is None else hashed)
     elif split.by == "random":
         parts = _by_position(reader, split)
     elif split.by.startswith("time:"):

@@ -98,6 +98,39 @@ def of_forecast(
     return {"beats_baseline": _above(gain), "text": text}
 
 
+def of_recommendation(
+    metrics: dict[str, float],
+    intervals: dict[str, Interval],
+    baseline: JSON,
+    gains: dict[str, Interval | None],
+) -> JSON:
+    """Return the verdict on a recommender: of ratings by their RMSE, of clicks by the lists of ten items."""
+    trivial = baseline["metrics"]
+    lists, beats_popular = "", _above(gains.get("ndcg_at_10"))
+    if "ndcg_at_10" in metrics:
+        found = f"NDCG of their lists of ten items is {_with(metrics, intervals, 'ndcg_at_10')}"
+        lists = f"users' {found}, that of the most popular items {trivial['ndcg_at_10']:.3g}"
+    if "rmse" not in metrics:
+        if not lists:
+            return {"beats_baseline": False, "text": "No user has an item to be shown: nothing is known."}
+        does = "beats" if beats_popular else "does not beat"
+        return {"beats_baseline": beats_popular, "text": f"The model {does} the baseline: {lists}."}
+    beats = _above(gains.get("rmse"))
+    text = (
+        f"The model {'beats' if beats else 'does not beat'} the baseline: the RMSE of its ratings is "
+        f"{_with(metrics, intervals, 'rmse')}, by the habits of users and items alone it is "
+        f"{trivial['rmse']:.3g}."
+    )
+    if lists and not beats_popular:
+        text += (
+            f" It is not for choosing what to show: {lists}. Without a target, from the rows as clicks, a "
+            "model learns that."
+        )
+    elif lists:
+        text += f" It also chooses better than popularity: {lists}."
+    return {"beats_baseline": beats, "text": text}
+
+
 def _with(metrics: dict[str, float], intervals: dict[str, Interval], name: str) -> str:
     ends = intervals.get(name)
     between = f" ({ends[0]:.3g} to {ends[1]:.3g})" if ends else ""

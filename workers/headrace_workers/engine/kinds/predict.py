@@ -30,7 +30,7 @@ def run(task: Task, context: Context) -> Done:
     if spec.sample is not None:
         return _write(sampling.draw(predictor, spec.sample, spec.columns), spec, context)
     reader = Reader(context.input("data"), task.columns)
-    predictor.preprocessing.check(reader.schema)
+    predictor.task.check_input(predictor, reader.schema)
     outputs = _outputs(spec, predictor)
     _check_keep(spec, reader, outputs)
     found = predictor.task.predictions(

@@ -42,12 +42,14 @@ def task(name: TaskType) -> Task[Any]:
         clustering,
         embedding,
         forecast,
+        recommendation,
         regression,
     )
 
     tasks: dict[str, Task[Any]] = {
         "classification": classification.TASK,
         "forecast": forecast.TASK,
+        "recommendation": recommendation.TASK,
         "regression": regression.TASK,
         "clustering": clustering.TASK,
         "embedding": embedding.TASK,

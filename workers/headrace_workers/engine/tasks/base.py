@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from headrace.errors import BadData
 from headrace.specs.jobs import PredictSpec
-from headrace_workers.engine.algorithms.base import Problem, TensorSpec
+from headrace_workers.engine.algorithms.base import Arrays, Problem, TensorSpec
 from headrace_workers.engine.data import folds, preprocessing, split
 from headrace_workers.engine.data.preprocessing import Preprocessing
 from headrace_workers.engine.data.reader import Reader
@@ -148,6 +148,10 @@ class Task(ABC, Generic[T]):
 
     # From a learner's values to what a user gets.
 
+    def values(self, predictor: Predictor, inputs: Arrays) -> Values:
+        """Return what the learner of ``predictor`` makes of encoded rows, decoded."""
+        return self.decode(predictor.target, predictor.learner.predict(inputs))
+
     def decode(self, target: T, values: Values) -> Values:
         """Return what `Learner.predict` gave in the units of the target."""
         return values
@@ -169,6 +173,10 @@ class Task(ABC, Generic[T]):
     @abstractmethod
     def answers(self, target: T, values: Values) -> list[JSON]:
         """Return the online prediction of each row, as plain finite JSON."""
+
+    def check_input(self, predictor: Predictor, schema: pa.Schema) -> None:
+        """Raise `BadData` when a predict job cannot be done on a dataset of ``schema``."""
+        predictor.preprocessing.check(schema)
 
     def predictions(
         self,

@@ -325,7 +325,7 @@ def _history(predictor: Predictor, instance: JSON) -> tuple[Series | None, list[
         return None, [{"loc": [strange[0]], "msg": "is unknown; an instance has history, a list of rows"}]
     if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
         return None, [{"loc": ["history"], "msg": "should be a list of rows of one series, objects"}]
-    table, wrong = online.read(rows, predictor)
+    table, wrong = online.read(rows, predictor.signature["inputs"])
     if table is None:
         return None, [{**error, "loc": ["history", *error["loc"][1:]]} for error in wrong]
     try:

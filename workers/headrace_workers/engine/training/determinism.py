@@ -8,7 +8,7 @@ import random
 import numpy as np
 from numpy.typing import NDArray
 
-EPOCH_ORDER, AUGMENTATION = 0, 1
+EPOCH_ORDER, AUGMENTATION, NEGATIVES = 0, 1, 2
 """The purposes of random streams, so that no two purposes draw the same numbers."""
 
 

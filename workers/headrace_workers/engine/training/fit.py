@@ -11,8 +11,10 @@ import numpy as np
 from headrace.errors import BadSpec
 from headrace_workers.engine.algorithms.base import Arrays, Learner, Monitor, Problem, State
 from headrace_workers.engine.algorithms.params import Augmentation, NetworkParams
+from headrace_workers.engine.training import negatives as sampling
 from headrace_workers.engine.training.early_stopping import EarlyStopping
 from headrace_workers.engine.training.forward import Forward
+from headrace_workers.engine.training.negatives import Negatives
 from headrace_workers.engine.training.objective import Objective
 from headrace_workers.engine.training.optimizer import make_optimizer
 from headrace_workers.engine.training.plateau import Plateau
@@ -40,6 +42,7 @@ class Fit:
         objective: Callable[[Rows], Objective],
         augmentation: Augmentation | None = None,
         frozen: Frozen | None = None,
+        negatives: Negatives | None = None,
     ) -> None:
         self._model = model
         self._params = params
@@ -48,6 +51,7 @@ class Fit:
         self._objective = objective
         self._augmentation = augmentation
         self._frozen = frozen
+        self._negatives = negatives
         self._stopping = EarlyStopping(params.early_stopping)
         self._plateau = Plateau(params.plateau)
         self._epoch = self._done = 0
@@ -67,7 +71,13 @@ class Fit:
         while self._epoch < epochs and not self._stopping.stopped:
             if steps is None or self._thaws():
                 steps = Steps(
-                    self._model, self._learning(), self._optimizer, goal, self._problem, self._augmentation
+                    self._model,
+                    self._learning(),
+                    self._optimizer,
+                    goal,
+                    self._problem,
+                    self._augmentation,
+                    self._negatives,
                 )
             augmented = self._augmentation is not None
             epoch = Epoch.make(self._problem.seed, self._epoch, training.count, augmented)
@@ -140,7 +150,12 @@ class Fit:
 
     def _validate(self, rows: Rows, goal: Objective) -> tuple[float, float]:
         sums = np.zeros(2)
+        done = 0
         for inputs, targets in rows.blocks():
+            if self._negatives is not None:
+                numbers = np.arange(done, done + len(targets))
+                inputs[sampling.INPUT] = self._negatives.draw(sampling.VALIDATION, numbers)
+                done += len(targets)
             sums += goal.sums(self._forward(inputs), targets)
         loss, metric = (sums / rows.count).tolist()
         return loss, metric

@@ -22,7 +22,7 @@ class Forward:
         self._function: Any = None
 
     def __call__(self, inputs: Arrays) -> NDArray[np.float32]:
-        """Return what the model gives of each row as float32; of a regression values, shape (n,)."""
+        """Return what the model gives of each row as float32; of a value for each of them, shape (n,)."""
         if self._function is None:
             self._function = self._trace()
         count = len(next(iter(inputs.values())))
@@ -33,7 +33,8 @@ class Forward:
             if rows < BLOCK_ROWS:
                 block = {name: _padded(values) for name, values in block.items()}
             out[start : start + rows] = self._function(block).numpy()[:rows]
-        return out[:, 0] if self._problem.task == "regression" else out
+        single = self._problem.task in ("regression", "recommendation") and out.shape[1] == 1
+        return out[:, 0] if single else out
 
     def _trace(self) -> Any:
         import tensorflow as tf

@@ -95,6 +95,28 @@ class ErrorOfValues(Objective):
         return float(losses[self._kind]().sum()), float(size.sum()) * self._scale
 
 
+class SampledSoftmax(Objective):
+    """Cross-entropy of the first of some scores among all of them; beside it the fraction of the others
+    that are lower, which is the area under the ROC curve."""
+
+    metric = "auc"
+
+    def graph(self, outputs: Any, targets: Any) -> tuple[Any, Any]:
+        """See `Objective.graph`."""
+        import tensorflow as tf
+
+        loss = tf.reduce_logsumexp(outputs, axis=1) - outputs[:, 0]
+        lower = tf.reduce_mean(tf.cast(outputs[:, 1:] < outputs[:, :1], tf.float32), axis=1)
+        return tf.reduce_mean(loss), tf.reduce_sum(lower)
+
+    def sums(self, outputs: NDArray[np.float32], targets: NDArray[Any]) -> tuple[float, float]:
+        """See `Objective.sums`."""
+        scores = outputs.astype(np.float64)
+        loss = np.logaddexp.reduce(scores, axis=1) - scores[:, 0]
+        lower = (scores[:, 1:] < scores[:, :1]).mean(axis=1)
+        return float(loss.sum()), float(lower.sum())
+
+
 def objective(params: NetworkParams, problem: Problem, training: Rows) -> Objective:
     """Return what ``params`` ask for; balanced weights are those of the classes in ``training``."""
     if problem.task != "classification":

@@ -12,7 +12,9 @@ from headrace_workers.engine.algorithms.base import Problem
 from headrace_workers.engine.algorithms.params import Augmentation
 from headrace_workers.engine.training import augmentation as augmenting
 from headrace_workers.engine.training import determinism
+from headrace_workers.engine.training import negatives as sampling
 from headrace_workers.engine.training.augmentation import DRAWS, augment
+from headrace_workers.engine.training.negatives import Negatives
 from headrace_workers.engine.training.objective import Objective
 from headrace_workers.engine.training.rows import BLOCK_BYTES, Rows
 
@@ -25,8 +27,9 @@ IMAGE, _DRAWS = "image", "draws"
 
 
 class Epoch(NamedTuple):
-    """One pass over the rows: their order, and what each is changed by, shape (rows, `DRAWS`), or None."""
+    """Pass ``number`` over the rows: their order; what each is changed by, shape (rows, `DRAWS`), or None."""
 
+    number: int
     order: NDArray[np.int64]
     draws: NDArray[np.float32] | None
 
@@ -34,13 +37,14 @@ class Epoch(NamedTuple):
     def make(cls, seed: int, number: int, rows: int, augmented: bool) -> Epoch:
         """Return epoch ``number`` (from 0): a function of the arguments alone."""
         drawn = augmenting.draws(seed, number, rows) if augmented else None
-        return cls(determinism.epoch_order(seed, number, rows), drawn)
+        return cls(number, determinism.epoch_order(seed, number, rows), drawn)
 
 
 class Steps:
     """Trains a model by mini-batches; how steps are divided into calls does not change a bit.
 
-    ``weights`` are the variables that learn. ``augmentation`` is done to the input ``image``.
+    ``weights`` are the variables that learn. ``augmentation`` is done to the input ``image``;
+    ``negatives`` are another input.
     """
 
     def __init__(
@@ -51,8 +55,10 @@ class Steps:
         objective: Objective,
         problem: Problem,
         augmentation: Augmentation | None = None,
+        negatives: Negatives | None = None,
     ) -> None:
-        self._run = _trace(model, weights, optimizer, objective, problem, augmentation)
+        self._run = _trace(model, weights, optimizer, objective, problem, augmentation, negatives)
+        self._negatives = negatives
         self._steps = FIRST_CALL_STEPS
 
     def call(
@@ -75,6 +81,8 @@ class Steps:
         inputs, targets = rows.take(chosen)
         if epoch.draws is not None:
             inputs[_DRAWS] = epoch.draws[chosen]
+        if self._negatives is not None:
+            inputs[sampling.INPUT] = self._negatives.draw(epoch.number, chosen)
         loss, metric = self._run(inputs, targets, np.int32(batch_size), *map(np.float64, sums))
         summed = float(loss), float(metric)
         if time.monotonic() - started < CALL_S / 2 and steps == self._steps:
@@ -89,6 +97,7 @@ def _trace(
     objective: Objective,
     problem: Problem,
     augmentation: Augmentation | None,
+    negatives: Negatives | None,
 ) -> Any:
     import tensorflow as tf
 
@@ -97,6 +106,8 @@ def _trace(
     }
     if augmentation is not None:
         inputs_signature[_DRAWS] = tf.TensorSpec([None, DRAWS], tf.float32, _DRAWS)
+    if negatives is not None:
+        inputs_signature[sampling.INPUT] = tf.TensorSpec([None, negatives.count], tf.int32, sampling.INPUT)
     target = tf.int32 if problem.task == "classification" else tf.float32
 
     def run(
