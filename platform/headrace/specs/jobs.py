@@ -30,7 +30,8 @@ class Split(Spec):
 
     ``by``: ``hash`` (by the content of feature and target columns, so that a row stays on its side in
     later versions), ``random`` (by ``seed`` and position), ``time:COLUMN`` (the latest rows are test
-    rows), ``column:COLUMN`` (its values say ``train``, ``validation`` or ``test``).
+    rows; of a forecast, the latest of each series, a horizon at least), ``column:COLUMN`` (its values say
+    ``train``, ``validation`` or ``test``).
     """
 
     validation: Annotated[float, Field(ge=0, le=0.9)] = 0.1
