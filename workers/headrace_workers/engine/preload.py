@@ -43,6 +43,8 @@ SCIENCE = (
 HEAVY = (
     "tensorflow",
     "keras",
+    "headrace_workers.engine.forecasting.linear",
+    "headrace_workers.engine.forecasting.pinball",
     "headrace_workers.engine.training.fit",
     "headrace_workers.engine.training.keras_file",
 )
