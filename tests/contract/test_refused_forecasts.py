@@ -31,11 +31,19 @@ def sales(shared_api: Api) -> None:
 @pytest.mark.parametrize(
     ("spec", "loc", "reason"),
     [
-        ({"params": {}}, ["params", "time"], "should name the column of times; the timestamp columns are month"),
+        (
+            {"params": {}},
+            ["params", "time"],
+            "should name the column of times; the timestamp columns are month",
+        ),
         ({"params": PARAMS | {"time": "price"}}, ["params", "time"], "'price' is a number column"),
         ({"params": PARAMS | {"time": "when"}}, ["params", "time"], "there is no column 'when'"),
-        ({"params": PARAMS | {"horizon": ROWS}}, ["params", "horizon"], "100 steps are more than a series can have"),
-        ({"params": PARAMS | {"series": ["price"]}}, ["params", "series"], "categories tell series apart"),
+        (
+            {"params": PARAMS | {"horizon": ROWS}},
+            ["params", "horizon"],
+            "100 steps are more than a series can have",
+        ),
+        ({"params": PARAMS | {"series": ["price"]}}, ["params", "series"], "categories tell series"),
         ({"params": PARAMS | {"series": ["month"]}}, ["params", "series"], "is the same column as time"),
         ({"params": PARAMS | {"series": ["sold"]}}, ["params", "series"], "is the target"),
         ({"params": PARAMS | {"known": ["note"]}}, ["params", "known"], "'note' is none of the features"),
