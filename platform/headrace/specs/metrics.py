@@ -33,6 +33,22 @@ METRICS: dict[TaskType, dict[str, bool]] = {
         "ndcg_at_10": True,
         "coverage_at_10": True,
     },
+    "clustering": {
+        "silhouette": True,
+        "inertia": False,
+        "explained_variance": True,
+        "adjusted_rand": True,
+        "mutual_information": True,
+    },
+    "embedding": {"reconstruction_error": False, "explained_variance": True},
+    "anomaly": {
+        "reconstruction_error": False,
+        "explained_variance": True,
+        "roc_auc": True,
+        "pr_auc": True,
+        "precision": True,
+        "recall": True,
+    },
 }
 """By task, each metric with whether a higher value is better."""
 
@@ -41,6 +57,8 @@ CURVES: dict[TaskType, dict[str, bool]] = {
     "regression": {"val_loss": False, "val_mae": False},
     "forecast": {"val_loss": False, "val_scaled_mae": False},
     "recommendation": {"val_loss": False, "val_mae": False, "val_auc": True},
+    "embedding": {"val_loss": False},
+    "anomaly": {"val_loss": False},
 }
 """By task, each curve of validation rows, in the same way."""
 
