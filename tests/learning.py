@@ -164,6 +164,7 @@ def run(
     backbone: Path | None = None,
     source: Path | None = None,
     code: str | None = None,
+    validation: bool = False,
 ) -> Ran:
     folder.mkdir(parents=True, exist_ok=True)
     given = {"package": package, "base": base, "backbone": backbone, "source": source}
@@ -177,6 +178,7 @@ def run(
         inputs=inputs,
         columns=data.columns if data else [],
         code=code,
+        validation=validation,
         lineage={"split": spec["split"]} if kind == "train" else {},
     )
     (folder / "task.json").write_text(task.model_dump_json())
