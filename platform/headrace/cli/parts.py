@@ -23,7 +23,7 @@ def print_parts(parts: Sequence[Job]) -> None:
                 part["part"],
                 part["id"],
                 state(part),
-                *(_cell(_tries(part).get(name)) for name in columns),
+                *(_cell(_tries(part), name) for name in columns),
                 *([(part["figures"] or {}).get("value")] if valued else []),
             )
             for part in parts
@@ -42,5 +42,8 @@ def _tries(part: Job) -> dict[str, Any]:
     return dict((part["figures"] or {}).get("params", {}))
 
 
-def _cell(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float)) or value is None else json.dumps(value)
+def _cell(tries: dict[str, Any], name: str) -> Any:
+    if name not in tries:
+        return None
+    value = tries[name]
+    return value if isinstance(value, (str, int, float)) else json.dumps(value)

@@ -23,7 +23,7 @@ from headrace.jobs.kinds import Part, Plan, parts, train
 from headrace.jobs.states import FINAL, State
 from headrace.jobs.tables import Job
 from headrace.specs.jobs import TrainSpec
-from headrace.specs.metrics import METRICS
+from headrace.specs.metrics import METRICS, VALIDATION
 
 LEVEL = 0.95
 FINAL_TRAINING = "training"
@@ -55,29 +55,38 @@ def finish(session: Session, job: Job, made: Sequence[Job], now: datetime) -> di
     final = by_name[FINAL_TRAINING]
     folds = sorted((part for part in made if part is not final), key=lambda part: part.spec["fold"]["number"])
     version = parts.register(session, job, final, now)
-    found = summary(job.spec["cross_validation"], [(part.result or {})["metrics"] for part in folds])
+    spec = TrainSpec.model_validate(job.spec)
+    found = summary(spec, [(part.result or {})["metrics"] for part in folds])
     version.lineage = version.lineage | {"cross_validation": {"job": job.id, **found}}
     for part in made:
         parts.release(session, part)
     return train.result(version, final.result or {}) | {"cross_validation": found}
 
 
-def summary(asked: Mapping[str, Any], folds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+def summary(spec: TrainSpec, folds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """Return for each metric that all ``folds`` have their values, the mean and its interval."""
+    assert spec.cross_validation is not None, "else it is no coordinator"
+    known = METRICS[spec.task] if spec.task is not None else {}
     names = [name for name in folds[0] if all(name in fold for fold in folds)]
     return {
-        **asked,
+        **spec.cross_validation.model_dump(),
         "level": LEVEL,
-        "metrics": {name: _spread([fold[name] for fold in folds]) for name in names},
+        "metrics": {name: _spread([fold[name] for fold in folds], known.get(name)) for name in names},
     }
 
 
-def _spread(values: Sequence[float]) -> dict[str, Any]:
+def _spread(values: Sequence[float], higher_is_better: bool | None) -> dict[str, Any]:
     mean, folds = fmean(values), len(values)
     # Each fold is tested on 1 / (folds - 1) as many rows as it has learned from.
     error = math.sqrt(variance(values) * (1 / folds + 1 / (folds - 1)))
     half = float(stdtrit(folds - 1, (1 + LEVEL) / 2)) * error
-    return {"folds": list(values), "mean": mean, "interval": [mean - half, mean + half]}
+    low, high = mean - half, mean + half
+    # Nothing is better than perfect, which is 1 for all metrics of which more is better, and 0 for the others.
+    if higher_is_better is True:
+        high = min(high, 1.0)
+    elif higher_is_better is False:
+        low = max(low, 0.0)
+    return {"folds": list(values), "mean": mean, "interval": [low, high]}
 
 
 def _parts(spec: TrainSpec) -> list[Part]:
@@ -108,4 +117,4 @@ def _events(spec: TrainSpec, figures: Mapping[str, Any]) -> list[Event]:
     if name is None or "fold" not in figures:
         return []
     value = figures["metrics"][name]
-    return [Event("metric", {"name": f"{name} by fold", "step": figures["fold"], "value": value})]
+    return [Event("metric", {"name": VALIDATION + name, "step": figures["fold"], "value": value})]

@@ -54,7 +54,11 @@ def plan(session: Session, job: Job, made: Sequence[Job]) -> Plan:
     told = Plan(
         figures={part.id: _figures(trial) for part, trial in judged},
         events={
-            part.id: [Event("metric", {"name": spec.metric, "step": trial.number, "value": trial.value})]
+            part.id: [
+                Event(
+                    "metric", {"name": search_space.curve(spec), "step": trial.number, "value": trial.value}
+                )
+            ]
             for part, trial in judged
             if trial.state == "complete"
         },
