@@ -81,7 +81,7 @@ def _spread(values: Sequence[float], higher_is_better: bool | None) -> dict[str,
     error = math.sqrt(variance(values) * (1 / folds + 1 / (folds - 1)))
     half = float(stdtrit(folds - 1, (1 + LEVEL) / 2)) * error
     low, high = mean - half, mean + half
-    # Nothing is better than perfect, which is 1 for all metrics of which more is better, and 0 for the others.
+    # Nothing is better than perfect: 1 for all metrics of which more is better, 0 for the others.
     if higher_is_better is True:
         high = min(high, 1.0)
     elif higher_is_better is False:
