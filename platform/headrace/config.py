@@ -98,6 +98,15 @@ class Settings(BaseModel):
     checkpoint_s: Annotated[Seconds, Field(description="Shortest time between two checkpoints of a job")] = (
         30.0
     )
+    watts_per_core: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1000,
+            allow_inf_nan=False,
+            description="What a busy core takes; by it energy is estimated where the machine does not tell",
+        ),
+    ] = 10.0
     onednn: Annotated[
         Literal["auto", "on", "off"],
         Field(

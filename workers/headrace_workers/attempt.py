@@ -46,6 +46,7 @@ from headrace_workers.blocking import beating
 from headrace_workers.heartbeat import Heartbeat
 from headrace_workers.job_pipes import Exited, Garbage, LogLines
 from headrace_workers.job_process import ForkServer, JobProcess, SpawnFailed
+from headrace_workers.metering import Meter
 from headrace_workers.outcomes import Broken, Cancelled, Computed, HandedBack, Interrupted, Outcome
 from headrace_workers.retries import ending
 from headrace_workers.scratch import Scratch
@@ -97,6 +98,7 @@ def _attempt(site: Site, lease: Lease, job: Job, heartbeat: Heartbeat, stack: Ex
     stack.callback(shutil.rmtree, folder, ignore_errors=True)
     preparation = _prepare(site, job, folder, heartbeat)
     with _spawn(site.servers[preparation.runtime], folder, heartbeat) as process:
+        heartbeat.meter = Meter(process, site.settings.watts_per_core)
         outcome = _watch(process, heartbeat, lambda made: _keep(site, lease, folder, made, heartbeat))
     # The job process is dead, so its outputs can no longer change.
     return _commit(site, lease, job, folder, outcome, heartbeat) if isinstance(outcome, Computed) else outcome

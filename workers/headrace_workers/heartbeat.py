@@ -25,6 +25,7 @@ from headrace.jobs import leases
 from headrace.jobs.events import Event
 from headrace.jobs.leases import Lease
 from headrace_workers.job_pipes import LogLines
+from headrace_workers.metering import Meter
 from headrace_workers.outcomes import Broken, Cancelled, HandedBack, Interrupted
 
 FLUSH_S = 0.5
@@ -44,7 +45,8 @@ T = TypeVar("T")
 class Heartbeat:
     """Keeps ``lease`` in force for one attempt, which ends after `timeout_s` seconds.
 
-    ``since`` is the number of the job's last event that is known to be written.
+    ``since`` is the number of the job's last event that is known to be written; ``meter``, once there is a
+    process, tells what it uses, which each renewal writes down.
     """
 
     def __init__(self, db: Database, settings: Settings, lease: Lease, stop: threading.Event) -> None:
@@ -54,6 +56,7 @@ class Heartbeat:
         self._stop = stop
         self.timeout_s = math.inf
         self.since: int | None = None
+        self.meter: Meter | None = None
         self._started = self._renewed = time.monotonic()
         self._not_before = self._started
         self._pending: list[Event] = []
@@ -152,6 +155,7 @@ class Heartbeat:
             lease_s=self._settings.lease_s,
             happened=self._pending,
             since=self.since,
+            used=None if self.meter is None else self.meter.read(),
         )
 
     def _renew(self, now: float) -> None:

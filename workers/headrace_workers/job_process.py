@@ -222,6 +222,11 @@ class JobProcess:
             self._close()
         return events
 
+    @property
+    def ending(self) -> Exited | None:
+        """How the job ended, None while it lives."""
+        return self._ending
+
     def kill(self) -> None:
         """Kill the job and all that it started; return when they are dead. `read` gives the rest."""
         if self._closed or self._ending:

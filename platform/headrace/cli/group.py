@@ -50,6 +50,7 @@ COMMANDS = {
     "keys": Entry(_CLI + "admin:keys", "Make, list and revoke API keys."),
     "workers": Entry(_CLI + "team:workers", "List workers."),
     "queues": Entry(_CLI + "team:queues", "List queues and what waits in them."),
+    "costs": Entry(_CLI + "costs:costs", "Add up what jobs have used."),
     "audit": Entry(_CLI + "team:audit", "List who did what, or verify that record."),
     "health": Entry(_CLI + "health:health", "Say whether a part of this machine is alive."),
     "doctor": Entry(_CLI + "doctor:doctor", "Say what is wrong with this installation."),

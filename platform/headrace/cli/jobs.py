@@ -233,12 +233,12 @@ def _finish(client: Client, id: str, *, follow: bool, timeout: float | None, as_
 
 
 def _show(job: Job, as_json: bool) -> None:
-    from headrace.cli import output
+    from headrace.cli import costs, output
 
     if as_json:
         output.print_json(job)
         return
-    error = job["error"]
+    error, cost = job["error"], job.get("cost")
     output.print_fields(
         {
             "id": job["id"],
@@ -249,6 +249,7 @@ def _show(job: Job, as_json: bool) -> None:
             "attempt": f"{job['attempt']} ({job['failures']} of {job['max_attempts']} failures)",
             "created": output.time_of(job["created_at"]),
             "finished": output.time_of(job["finished_at"]),
+            "cost": costs.described(cost) if cost else None,
             "spec": job["spec"],
             "tags": job["tags"],
             "result": job["result"],

@@ -1,12 +1,14 @@
-"""The calls about who works here, and on what: keys, projects, workers, queues, the audit log."""
+"""The calls about who works here, and on what: keys, projects, workers, queues, costs, the audit log."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
+from typing import Literal
 from urllib.parse import quote
 
 from headrace.client.calls import API, Calls
-from headrace.client.types import Act, Key, Project, Queue, Worker
+from headrace.client.types import Act, Key, Project, Queue, TotalCost, Worker
 
 
 class TeamCalls(Calls):
@@ -43,6 +45,17 @@ class TeamCalls(Calls):
     def queues(self) -> Iterator[Queue]:
         """Yield the queues that are served or that the project has jobs in, by name."""
         return self._pages(f"{API}/queues")
+
+    def costs(
+        self,
+        by: Literal["project", "model", "schedule"] = "project",
+        *,
+        since: date | None = None,
+        until: date | None = None,
+    ) -> Iterator[TotalCost]:
+        """Yield what jobs have used, added up over attempts that ended from one day (UTC) to another."""
+        first, last = (None if day is None else day.isoformat() for day in (since, until))
+        return self._pages(f"{API}/costs", by=by, since=first, until=last)
 
     def audit(self, *, limit: int | None = None) -> Iterator[Act]:
         """Yield what was done in the project, newest first, at most ``limit`` acts."""

@@ -24,6 +24,25 @@ class JobFailure(TypedDict):
     retryable: bool
 
 
+class Cost(TypedDict):
+    """What attempts have used; ``energy_source`` is ``rapl`` where all of it was measured."""
+
+    attempts: int
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    energy_j: float
+    energy_source: Literal["rapl", "estimate"] | None
+
+
+class TotalCost(TypedDict):
+    """The cost of one project, model or schedule."""
+
+    project: str
+    name: str
+    cost: Cost
+
+
 class Job(TypedDict):
     """One job; ``spec`` is the resolved one.
 
@@ -57,6 +76,7 @@ class Job(TypedDict):
     parent: str | None
     part: str | None
     figures: dict[str, Any] | None
+    cost: Cost | None
 
 
 class Event(TypedDict):

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from headrace.errors import LeaseLost
-from headrace.jobs import events
+from headrace.jobs import costs, events
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
 
@@ -53,8 +53,9 @@ def renew(
     lease_s: float,
     happened: Sequence[events.Event] = (),
     since: int | None = None,
+    used: costs.Usage | None = None,
 ) -> bool:
-    """Prolong the lease, record what ``happened``, and return whether cancelling is asked for.
+    """Prolong the lease, record what ``happened`` and what was ``used``; return whether to cancel.
 
     ``since`` is the number of the job's event that ``happened`` follows. While an attempt runs only its
     worker writes events, so those that came since are the first of ``happened``, from a commit whose success
@@ -65,6 +66,7 @@ def renew(
     if since is not None:
         happened = happened[job.event_seq - since :]
     job.lease_expires_at = now + timedelta(seconds=lease_s)
+    costs.note(session, job, used, now)
     for event in happened:
         if event.type == "progress":
             job.fraction = max(job.fraction, event.data["fraction"])

@@ -179,6 +179,48 @@ class JobEvent(Base):
     data: Mapped[dict[str, Any]]
 
 
+class JobCost(Base):
+    """What one attempt of a job has used, as `headrace.jobs.costs` says; written by who holds its lease.
+
+    While the attempt runs, ``ended_at`` is null and the rest is what was known at ``seen_at``.
+    ``energy_source`` is ``rapl`` (measured) or ``estimate``, null while nothing is known.
+    """
+
+    __tablename__ = "job_costs"
+    __table_args__ = (CheckConstraint("energy_source IN ('rapl', 'estimate')", name="energy_source"),)
+
+    job: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    cpu_s: Mapped[float] = mapped_column(default=0.0)
+    peak_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    energy_j: Mapped[float] = mapped_column(default=0.0)
+    energy_source: Mapped[str | None]
+
+
+class CostDay(Base):
+    """What the attempts that ended on one day (UTC) have used, summed for a project, a model or a schedule.
+
+    ``by`` says which of them ``name`` is. ``estimates`` counts the attempts whose energy was not measured.
+    """
+
+    __tablename__ = "cost_days"
+    __table_args__ = (CheckConstraint("\"by\" IN ('project', 'model', 'schedule')", name="by"),)
+
+    by: Mapped[str] = mapped_column(primary_key=True)
+    project: Mapped[str] = mapped_column(ForeignKey("projects.name"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[str] = mapped_column(primary_key=True)
+    attempts: Mapped[int] = mapped_column(BigInteger)
+    estimates: Mapped[int] = mapped_column(BigInteger)
+    wall_s: Mapped[float]
+    cpu_s: Mapped[float]
+    peak_bytes: Mapped[int] = mapped_column(BigInteger)
+    energy_j: Mapped[float]
+
+
 class Worker(Base):
     """A worker process and when it last wrote."""
 

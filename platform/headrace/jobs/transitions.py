@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from headrace import dispatch, origin
 from headrace.access import audit
 from headrace.errors import Conflict, NotFound
-from headrace.jobs import checkpoints, events
+from headrace.jobs import checkpoints, costs, events
 from headrace.jobs.leases import Lease, hold
 from headrace.jobs.states import FINAL, NEXT, State
 from headrace.jobs.tables import COORDINATOR, Job, JobTag
@@ -75,6 +75,7 @@ def start(session: Session, job: Job, *, worker: str, now: datetime, lease_s: fl
     job.lease_expires_at = now + timedelta(seconds=lease_s)
     job.fraction, job.message = 0.0, ""
     _move(session, job, State.RUNNING, now, worker=worker)
+    costs.begin(session, job, now)
     return Lease(job=job.id, attempt=job.attempt, token=job.lease_token)
 
 
@@ -135,6 +136,7 @@ def lose(session: Session, job: Job, *, now: datetime, backoff: Backoff) -> None
         message = f"its parts took longer than timeout_s, {job.timeout_s} s"
         break_off(session, job, type="TimedOut", message=message, now=now)
         return
+    costs.end(session, job, None)
     message = f"worker lost: {job.worker} stopped renewing its lease"
     _failed(session, job, "WorkerLost", message, True, now, backoff)
 
@@ -244,9 +246,12 @@ def _error(job: Job, type: str, message: str, retryable: bool) -> dict[str, Any]
 def _move(session: Session, job: Job, to: State, now: datetime, **details: Any) -> None:
     if to not in NEXT[State(job.state)]:
         raise Conflict(f"{job.id} is {job.state} and cannot become {to}")
+    ran = job.state == State.RUNNING
     job.state = to
     _record(session, job, now, **details)
     session.flush()
+    if ran:
+        costs.end(session, job, now)
 
 
 def _record(session: Session, job: Job, now: datetime, **details: Any) -> None:

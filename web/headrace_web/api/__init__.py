@@ -11,6 +11,7 @@ from flask import Flask
 from headrace_web.api import (
     algorithms,
     audit,
+    costs,
     datasets,
     health,
     jobs,
@@ -37,6 +38,7 @@ RESOURCES = (
     projects,
     workers,
     queues,
+    costs,
     audit,
     metrics,
     health,

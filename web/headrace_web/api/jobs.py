@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from headrace.access import service as access
 from headrace.artifacts import service as artifacts
 from headrace.errors import Invalid
-from headrace.jobs import queries, service, transitions
+from headrace.jobs import costs, queries, service, transitions
 from headrace.jobs.states import FINAL, State
 from headrace.jobs.tables import Job as JobRow
 from headrace.jobs.tables import JobEvent as EventRow
@@ -55,6 +55,33 @@ class JobError(BaseModel):
     retryable: bool
 
 
+class Cost(BaseModel):
+    """What something has used: seconds, bytes and joules; of an attempt that runs, as last seen.
+
+    `wall_s` and `cpu_s` are sums over attempts, `peak_bytes` is the most of one. `energy_source` is `rapl`
+    only where all of it was measured, else `estimate`; null where nothing is known yet.
+    """
+
+    attempts: int
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    energy_j: float
+    energy_source: costs.EnergySource | None
+
+    @classmethod
+    def of(cls, cost: costs.Cost) -> Cost:
+        """Return ``cost`` as it is shown."""
+        return cls(
+            attempts=cost.attempts,
+            wall_s=round(cost.wall_s, 3),
+            cpu_s=round(cost.cpu_s, 3),
+            peak_bytes=cost.peak_bytes,
+            energy_j=round(cost.energy_j, 3),
+            energy_source=cost.energy_source,
+        )
+
+
 class Job(BaseModel):
     """A job. `spec` is the resolved one; `attempt` counts claims, `max_attempts` limits `failures`.
 
@@ -89,6 +116,7 @@ class Job(BaseModel):
     parent: str | None
     part: str | None
     figures: dict[str, Any] | None
+    cost: Annotated[Cost | None, Field(description="Null until an attempt has begun")]
 
 
 class Event(BaseModel):
@@ -167,7 +195,7 @@ class LogsQuery(Query):
     attempt: Annotated[int | None, Field(ge=1, le=10**6, description="Only this attempt's")] = None
 
 
-def _job(row: JobRow) -> Job:
+def _job(row: JobRow, cost: costs.Cost | None = None) -> Job:
     return Job(
         id=row.id,
         kind=row.kind,
@@ -196,7 +224,12 @@ def _job(row: JobRow) -> Job:
         parent=row.parent,
         part=row.part,
         figures=row.figures,
+        cost=None if cost is None else Cost.of(cost),
     )
+
+
+def _shown(session: Session, row: JobRow) -> Job:
+    return _job(row, costs.of(session, [row.id]).get(row.id))
 
 
 def event_json(row: EventRow) -> str:
@@ -238,21 +271,22 @@ def index(call: Call, query: JobsQuery) -> Page[Job]:
     with call.parts.database.read() as session:
         wanted = query.wanted()
         found = queries.jobs(session, call.project, wanted, limit=query.limit, cursor=query.position())
-        return query.page(found, _job)
+        spent = costs.of(session, [row.id for row in found.items])
+        return query.page(found, lambda row: _job(row, spent.get(row.id)))
 
 
 @routes.route("GET", "/<id:job>", role="viewer", returns=Job)
 def show(call: Call, job: str) -> Job:
     """Show one job."""
     with call.parts.database.read() as session:
-        return _job(service.job(session, call.project, job))
+        return _shown(session, service.job(session, call.project, job))
 
 
 @routes.route("POST", "/<id:job>/cancel", role="submitter", returns=Job, status=202, problems=[409])
 def cancel(call: Call, job: str) -> Job:
     """Cancel a job: at once if it does not run yet, within seconds if it does."""
     with call.parts.database.transaction() as session:
-        return _job(transitions.request_cancel(session, call.project, job, call.now))
+        return _shown(session, transitions.request_cancel(session, call.project, job, call.now))
 
 
 @routes.route(

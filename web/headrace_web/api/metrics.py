@@ -12,14 +12,14 @@ from datetime import datetime
 
 from flask import Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.orm import Session
 
 from headrace import __version__
 from headrace.artifacts import service as artifacts
 from headrace.db import clock
-from headrace.jobs import queries, queues, workers
+from headrace.jobs import costs, queries, queues, workers
 from headrace_web.calls import Call
 from headrace_web.routes import Routes
 
@@ -46,6 +46,14 @@ class _Census(Collector):
         slots = sum(worker.slots for worker in alive)
         yield GaugeMetricFamily("headrace_worker_slots", "Slots of live workers", value=slots)
         yield from self._queues()
+        spent = costs.overall(self._session)
+        for what, value in (("attempt", spent.wall_s), ("cpu", spent.cpu_s)):
+            yield CounterMetricFamily(
+                f"headrace_job_{what}_seconds", f"Time of ended attempts: {what}", value=value
+            )
+        yield CounterMetricFamily(
+            "headrace_job_energy_joules", "Energy of ended attempts", value=spent.energy_j
+        )
         size = artifacts.size(self._session)
         yield GaugeMetricFamily("headrace_stored_bytes", "Bytes of all artifacts in use", value=size)
 

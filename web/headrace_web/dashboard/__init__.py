@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from flask import Flask
 
-from headrace_web.dashboard import datasets, jobs, models, overview, pages, schedules, sign_in, submit
+from headrace_web.dashboard import costs, datasets, jobs, models, overview, pages, schedules, sign_in, submit
 
-RESOURCES = (sign_in, overview, jobs, submit, datasets, models, schedules)
+RESOURCES = (sign_in, overview, jobs, submit, datasets, models, schedules, costs)
 
 
 def all_pages() -> list[pages.PageRoute]:

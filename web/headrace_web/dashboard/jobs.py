@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from headrace.artifacts import service as artifacts
 from headrace.errors import NotFound
-from headrace.jobs import coordinators, queries, service, transitions
+from headrace.jobs import coordinators, costs, queries, service, transitions
 from headrace.jobs.states import FINAL, State
 from headrace_web.api import jobs as api
 from headrace_web.calls import Call
@@ -56,8 +56,11 @@ def show(call: Call, job: str) -> Response:
         row = service.job(session, call.project, job)
         series = queries.metrics(session, row)
         made = coordinators.parts(session, row.id)
+        cost = costs.of(session, [row.id]).get(row.id)
     tried = list(dict.fromkeys(name for part in made for name in (part.figures or {}).get("params", {})))
-    return page("job.html", job=row, series=series, final=row.state in FINAL, parts=made, tried=tried)
+    return page(
+        "job.html", job=row, series=series, cost=cost, final=row.state in FINAL, parts=made, tried=tried
+    )
 
 
 @pages.route(

@@ -133,7 +133,7 @@ def following(cursor: str | None) -> str | None:
 
 def prepare(app: Flask) -> None:
     """Give templates what shows times, numbers and sizes."""
-    for filter in (number, size, moment, local, ago, duration, span):
+    for filter in (number, size, moment, local, ago, duration, span, seconds):
         app.add_template_filter(filter)
 
 
@@ -177,6 +177,11 @@ def ago(value: datetime, now: datetime) -> str:
 def span(start: datetime, end: datetime) -> str:
     """Return how long it was from ``start`` to ``end``."""
     return duration(end - start)
+
+
+def seconds(value: float) -> str:
+    """Return a number of seconds as a duration."""
+    return duration(timedelta(seconds=value))
 
 
 def duration(value: timedelta) -> str:
