@@ -42,12 +42,12 @@ METRICS: dict[TaskType, dict[str, bool]] = {
     },
     "embedding": {"reconstruction_error": False, "explained_variance": True},
     "anomaly": {
-        "reconstruction_error": False,
-        "explained_variance": True,
-        "roc_auc": True,
         "pr_auc": True,
+        "roc_auc": True,
         "precision": True,
         "recall": True,
+        "reconstruction_error": False,
+        "explained_variance": True,
     },
 }
 """By task, each metric with whether a higher value is better."""
@@ -57,8 +57,8 @@ CURVES: dict[TaskType, dict[str, bool]] = {
     "regression": {"val_loss": False, "val_mae": False},
     "forecast": {"val_loss": False, "val_scaled_mae": False},
     "recommendation": {"val_loss": False, "val_mae": False, "val_auc": True},
-    "embedding": {"val_loss": False},
-    "anomaly": {"val_loss": False},
+    "embedding": {"val_loss": False, "val_reconstruction_error": False},
+    "anomaly": {"val_loss": False, "val_reconstruction_error": False},
 }
 """By task, each curve of validation rows, in the same way."""
 
