@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from headrace_workers.engine.data.preprocessing import Preprocessing
 from headrace_workers.engine.data.target import Target
 from headrace_workers.engine.tasks.base import Goal, Task, fit_rows
 
 if TYPE_CHECKING:
-    from headrace_workers.engine.predictor import Predictor
     from headrace_workers.engine.training.pipeline import Training
-    from headrace_workers.engine.training.rows import Rows
 
 T = TypeVar("T", bound=Target)
 
@@ -36,8 +31,3 @@ class UnlabelledTask(Task[T]):
     def goal(self, target: T) -> Goal:
         """How many outputs there are is up to the learner."""
         return Goal(0, shape=(0,))
-
-
-def values_of(predictor: Predictor, rows: Rows) -> NDArray[Any]:
-    """Return what the learner makes of all ``rows``."""
-    return np.concatenate([predictor.learner.predict(inputs) for inputs, _ in rows.blocks()])
