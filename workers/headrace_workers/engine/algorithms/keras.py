@@ -168,15 +168,9 @@ class Keras(Network):
             raise BadSpec(f"architecture: Keras refuses it: {str(error)[:500]}") from None
         return head.closed(architecture, x, self.problem.task)
 
-    def assemble(self) -> Any:
-        """Return the network; its output layer is part of what was brought, see `build`."""
-        import keras
-
-        inputs = {
-            name: keras.Input(spec.shape, dtype=spec.dtype, name=name)
-            for name, spec in self.problem.inputs.items()
-        }
-        return keras.Model(inputs, self.build(inputs), name="network")
+    def output(self, tensor: Any) -> Any:
+        """Return the tensor as it is: the output layer is part of what was brought."""
+        return tensor
 
 
 def _check(architecture: Architecture, problem: Problem) -> None:

@@ -156,16 +156,21 @@ class Network(Learner):
         return lambda x: reduce(lambda tensor, part: part(tensor), parts, x)
 
     def assemble(self) -> Any:
-        """Return the Keras model of the problem's inputs: what `build` gives, and the output layer."""
+        """Return the Keras model of the problem's inputs: `build`, then `output`."""
         import keras
 
         inputs = {
             name: keras.Input(spec.shape, dtype=spec.dtype, name=name)
             for name, spec in self.problem.inputs.items()
         }
+        return keras.Model(inputs, self.output(self.build(inputs)), name="network")
+
+    def output(self, tensor: Any) -> Any:
+        """Return what the network gives of what `build` returned: that behind an output layer."""
+        from keras import layers
+
         classify = self.problem.task == "classification"
         # Named, because automatic names count up over the life of a process and would reach the file.
-        output = keras.layers.Dense(
+        return layers.Dense(
             self.problem.outputs, activation="softmax" if classify else None, name=OUTPUT, **self.kernel()
-        )
-        return keras.Model(inputs, output(self.build(inputs)), name="network")
+        )(tensor)
