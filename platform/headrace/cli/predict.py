@@ -28,15 +28,26 @@ def predict(ref: str, instances: IO[str], as_json: bool, **server: Any) -> None:
     if as_json:
         output.print_json(answer)
         return
-    rows = [
-        (
-            number,
-            found.get("label", found.get("value")),
-            f"{max(found['probabilities'].values()):.4f}" if found.get("probabilities") else "",
-        )
-        for number, found in enumerate(answer["predictions"], 1)
-    ]
-    output.print_table(["", "prediction", "probability"], rows, empty="no instances")
+    rows = [_row(found) for found in answer["predictions"]]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    output.print_table(
+        ["", *names],
+        [(number, *(row.get(name, "") for name in names)) for number, row in enumerate(rows, 1)],
+        empty="no instances",
+    )
+
+
+def _row(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a prediction as columns: of a classifier the label and its probability; else what there is."""
+    if "probabilities" in found:
+        best = max(found["probabilities"].values())
+        return {"prediction": found["label"], "probability": f"{best:.4f}"}
+    return {
+        "prediction" if name == "value" else name: json.dumps(value, ensure_ascii=False)
+        if isinstance(value, list | dict)
+        else value
+        for name, value in found.items()
+    }
 
 
 def _read(file: IO[str]) -> list[dict[str, Any]]:

@@ -156,7 +156,7 @@ class Explanation(TypedDict):
 
 
 class Predictions(TypedDict):
-    """One prediction per instance: ``label`` and ``probabilities``, or ``value``."""
+    """One prediction per instance: ``label`` and ``probabilities``, or ``value``, or what its task gives."""
 
     model: str
     version: int
