@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -147,10 +147,20 @@ def train(
     *,
     base: Path | None = None,
     backbone: Path | None = None,
+    members: Sequence[Path] = (),
     **spec: Any,
 ) -> Ran:
     resolved = train_spec(data, name, target, **spec, base="m@1" if base or backbone else None)
-    return run(folder, "train", resolved, data, base=base, backbone=backbone, code=algorithm(name).code)
+    return run(
+        folder,
+        "train",
+        resolved,
+        data,
+        base=base,
+        backbone=backbone,
+        members=members,
+        code=algorithm(name).code,
+    )
 
 
 def run(
@@ -163,12 +173,14 @@ def run(
     base: Path | None = None,
     backbone: Path | None = None,
     source: Path | None = None,
+    members: Sequence[Path] = (),
     code: str | None = None,
     validation: bool = False,
 ) -> Ran:
     folder.mkdir(parents=True, exist_ok=True)
     given = {"package": package, "base": base, "backbone": backbone, "source": source}
     given |= {"data": data.path} if data else {}
+    given |= {f"member_{i}": path for i, path in enumerate(members)}
     inputs = {name: str(path) for name, path in given.items() if path}
     task = Task(
         job="job_1",

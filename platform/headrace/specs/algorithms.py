@@ -73,6 +73,7 @@ class Algorithm(BaseModel):
     Of one of the types in ``needs``, where there are any, there must be a feature.
     ``code`` is ``"module:Class"``, a `headrace_workers.engine.algorithms.base.Learner`.
     ``bases``: the algorithms of which a version can be started from; with ``needs_base`` one must be.
+    ``combines``: whether it combines versions, those that its param ``models`` names.
     ``runtime`` says which fork server its jobs need.
     ``gradients``: whether a version is a Keras network, whose gradients tell what a prediction rests on.
     ``source`` is the paper or page that defines it.
@@ -103,6 +104,7 @@ class Algorithm(BaseModel):
     samples: bool = False
     bases: tuple[str, ...] = ()
     needs_base: bool = False
+    combines: bool = False
     random: bool = True
     streams: bool = False
     trial: dict[str, Any] = {}

@@ -38,7 +38,7 @@ def compare(
     many of them differ) and ``largest`` (the largest absolute difference; None where shapes differ).
     """
     then, manifest = original.predictor, original.manifest
-    digest = package.weights_digest(again.learner.learned())
+    digest = package.weights_digest(again.learned())
     fitted = [*_changes(_fitted(then), _fitted(again), "")]
     around = [
         *_changes(
@@ -50,7 +50,7 @@ def compare(
         *_changes(manifest.rows, rows, "rows."),
         *_changes(manifest.environment, environment, "environment."),
     ]
-    arrays = [*_array_changes(then.learner.learned(), again.learner.learned())]
+    arrays = [*_array_changes(then.learned(), again.learned())]
     return {
         "identical": digest == manifest.weights_digest and not fitted,
         "weights_digest": digest,

@@ -6,6 +6,7 @@
       manifest.json     what it is, where it comes from, and the SHA-256 of each other member
       preprocessing.json  how columns are encoded, and the target
       model.keras       or model.skops; what the learner wrote
+      member_0.zip, …   the packages of the versions that it combines, if it does
 
 No member is a pickle. The code that reads a model is the installed algorithm of that name, never a path
 that the file names.
@@ -29,6 +30,7 @@ from headrace.specs.algorithms import catalogue
 from headrace.specs.base import ColumnType, TaskType
 from headrace_workers.engine import archive, tasks
 from headrace_workers.engine.algorithms.base import Arrays, Learner
+from headrace_workers.engine.committee import Committee
 from headrace_workers.engine.data.preprocessing import Preprocessing
 from headrace_workers.engine.data.target import Target
 from headrace_workers.engine.predictor import Predictor
@@ -114,6 +116,12 @@ class Package:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix="package-") as folder:
             manifest = _unpack(path, Path(folder))
             columns, target = _read_fitted((Path(folder) / PREPROCESSING).read_bytes())
+            threads = threads or manifest.threads
+            if isinstance(columns, Committee):
+                files = list(columns.files(Path(folder)))
+                if not all(file.exists() for file in files):
+                    raise BadData("This is no package: it lacks the packages of its members.")
+                columns.seated([cls.load(file, threads=threads).predictor for file in files], files)
             algorithm = catalogue().get(manifest.algorithm)
             if algorithm is None or algorithm.code != manifest.code:
                 raise BadSpec(f"This worker lacks the algorithm {manifest.algorithm[:100]!r} of this model.")
@@ -121,7 +129,7 @@ class Package:
                 target,
                 columns.inputs,
                 seed=manifest.seed,
-                threads=threads or manifest.threads,
+                threads=threads,
                 deterministic=manifest.deterministic,
             )
             try:
@@ -141,6 +149,7 @@ def write(path: Path, manifest: Manifest, predictor: Predictor) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="package-") as name:
         folder = Path(name)
         predictor.learner.save(folder)
+        predictor.preprocessing.save(folder)
         fitted = {"preprocessing": predictor.preprocessing, "target": predictor.target}
         (folder / PREPROCESSING).write_bytes(
             _to_json({name: part.model_dump(mode="json") for name, part in fitted.items()})
@@ -195,10 +204,11 @@ def _unpack(path: Path, folder: Path) -> Manifest:
 def _read_fitted(data: bytes) -> tuple[Preprocessing, Target]:
     """Return preprocessing and target, of the classes that their task says."""
     task = tasks.task(_read_json(_Named, data, PREPROCESSING).target.task)
+    either: Any = task.preprocessing_class | Committee
     fitted = create_model(
         "Fitted",
         __base__=_Data,
-        preprocessing=(task.preprocessing_class, ...),
+        preprocessing=(either, ...),
         target=(task.target_class, ...),
     )
     found: Any = _read_json(fitted, data, PREPROCESSING)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace_workers.engine import tasks
-from headrace_workers.engine.algorithms.base import Learner
+from headrace_workers.engine.algorithms.base import Arrays, Learner
 from headrace_workers.engine.data.arrow_types import ARROW_TYPES
 from headrace_workers.engine.data.preprocessing import Preprocessing
 
@@ -49,6 +49,10 @@ class Predictor:
     def signature(self) -> dict[str, list[Column]]:
         """The columns that go in and come out, each with name and type."""
         return {"inputs": self.preprocessing.signature, "outputs": self.task.outputs(self.target)}
+
+    def learned(self) -> Arrays:
+        """Return everything that was learned, by a name that is the same in every run."""
+        return {**self.preprocessing.learned(), **self.learner.learned()}
 
     def outputs(self, batch: pa.RecordBatch | pa.Table) -> Outputs:
         """Return what the learner makes of ``batch``, whose columns the preprocessing has checked."""

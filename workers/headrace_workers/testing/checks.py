@@ -89,7 +89,7 @@ def _of_the_fit(fit: recorder.Fit, every_cut: bool) -> Problems:
 
 
 def _digests(subject: Subject, predictor: Predictor) -> Problems:
-    digest, other = weights_digest(predictor.learner.learned()), subject.reseeded
+    digest, other = weights_digest(predictor.learned()), subject.reseeded
     if digest != subject.answer.digest:
         yield "learned something else in another process, with its rows in a file, from the same seed"
     if other is None or digest != subject.answer.digest:

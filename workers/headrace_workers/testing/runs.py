@@ -17,7 +17,7 @@ from headrace.specs.task import TASK_FILE, Done, Failed, Task
 from headrace_workers.engine import main
 from headrace_workers.engine.context import OUT_FOLDER
 from headrace_workers.engine.kinds.train import PACKAGE_FILE
-from headrace_workers.testing.trials import Trial
+from headrace_workers.testing.trials import MEMBERS, Trial
 
 DATA_FILE, BASE = "data.parquet", "base"
 
@@ -25,7 +25,8 @@ DATA_FILE, BASE = "data.parquet", "base"
 def train_task(folder: Path, algorithm: Algorithm, trial: Trial, *, seed: int = 0) -> Task:
     """Write the data of ``trial`` into the new folder and return the task of training on it.
 
-    An algorithm that needs a base gets a version of the first that it can start from, trained here.
+    An algorithm that needs a base gets a version of the first that it can start from, one that combines
+    versions two of others, trained here.
     """
     folder.mkdir(parents=True)
     columns = _write_data(folder, trial, trial.table.column_names)
@@ -44,13 +45,17 @@ def train_task(folder: Path, algorithm: Algorithm, trial: Trial, *, seed: int = 
             "base": "base@1" if algorithm.needs_base else None,
         }
     )
-    base = {BASE: str(_base(folder / BASE, algorithm, trial))} if algorithm.needs_base else {}
+    others = {}
+    if algorithm.needs_base:
+        others[BASE] = _version(folder / BASE, algorithm.bases[0], trial)
+    for i, member in enumerate(MEMBERS if algorithm.combines else ()):
+        others[f"member_{i}"] = _version(folder / f"member_{i}", member, trial)
     return Task(
         job="job_trial",
         kind="train",
         attempt=1,
         spec=spec.model_dump(mode="json"),
-        inputs={"data": DATA_FILE, **base},
+        inputs={"data": DATA_FILE, **{name: str(package) for name, package in others.items()}},
         columns=columns,
         code=algorithm.code,
     )
@@ -83,13 +88,13 @@ def run(folder: Path, task: Task) -> tuple[Done | Failed, str]:
     return end, log.getvalue()
 
 
-def _base(folder: Path, algorithm: Algorithm, trial: Trial) -> Path:
-    """Train what ``algorithm`` can start from, and return its package."""
-    below = catalogue()[algorithm.bases[0]]
+def _version(folder: Path, name: str, trial: Trial) -> Path:
+    """Train a version of the algorithm ``name`` on the same rows, and return its package."""
+    below = catalogue()[name]
     task = train_task(folder, below, replace(trial, params=below.trial))
     end, log = run(folder, task)
     if not isinstance(end, Done):
-        raise AssertionError(f"{below.name}, to start from, failed: {end.message}\n{log}")
+        raise AssertionError(f"{name}, to build on, failed: {end.message}\n{log}")
     return folder / OUT_FOLDER / PACKAGE_FILE
 
 

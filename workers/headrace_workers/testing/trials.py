@@ -20,7 +20,7 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
-from headrace.specs.algorithms import Algorithm
+from headrace.specs.algorithms import Algorithm, catalogue
 from headrace.specs.base import ColumnType, TaskType
 
 ROWS = 300
@@ -28,6 +28,9 @@ TARGET = "target"
 PART = "part"
 CLASSES = ("a", "b", "c")
 WORDS = ("the", "of", "and", "to", "in", "is", "was", "it", "for", "on")
+MEMBERS = ("random_forest", "gradient_boosting")
+"""What an algorithm that combines versions is given."""
+
 SIDE = 12
 RATE = 8000
 """Samples a second."""
@@ -118,6 +121,8 @@ def trials(algorithm: Algorithm, *, thorough: bool) -> list[Trial]:
     found: list[Trial] = []
     params = algorithm.params.model_validate(algorithm.trial)
     algorithm = algorithm.narrowed(algorithm.trial)
+    if algorithm.combines:
+        algorithm = algorithm.model_copy(update={"features": catalogue()[MEMBERS[0]].features})
     for task in (task for task in algorithm.tasks if not params.misfits(task)):
         if task == "forecast":
             found.append(_series(algorithm))

@@ -13,7 +13,7 @@ from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import Stored
 from headrace.datasets.tables import DatasetVersion
 from headrace.errors import Invalid
-from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version
+from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version, member_versions
 from headrace.jobs.kinds.train import prepare_training
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
@@ -48,9 +48,9 @@ def prepare(session: Session, job: Job) -> Preparation:
     spec = ReproduceSpec.model_validate(job.spec)
     _, version = registry.resolve(session, job.project, spec.model, "spec", "model")
     training = TrainSpec.model_validate(version.lineage["spec"])
-    base = base_version.kept(session, version)
+    kept = {**base_version.kept(session, version), **member_versions.kept(session, version)}
     dataset = version.lineage["dataset"]
-    preparation = prepare_training(session, training, dataset, _dataset(session, version), base)
+    preparation = prepare_training(session, training, dataset, _dataset(session, version), kept)
     package = artifacts.artifact(session, version.id, "package").digest
     return replace(
         preparation,

@@ -15,7 +15,7 @@ from headrace.artifacts.store import Stored
 from headrace.datasets import service as datasets
 from headrace.datasets.tables import DatasetVersion
 from headrace.errors import FieldError, Invalid
-from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version, folds, slices
+from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version, folds, member_versions, slices
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
 from headrace.registry.tables import ModelVersion
@@ -46,6 +46,7 @@ def resolve(session: Session, project: str, spec: TrainSpec) -> Resolved:
     ref, version = datasets.resolve(session, project, spec.dataset, "spec", "dataset")
     columns = _typed(version, spec)
     spec = base_version.take_over(session, project, spec, chosen, columns)
+    spec = member_versions.take_over(session, project, spec, chosen, columns, version)
     params = chosen.check_params(spec.params, "spec", "params")
     task = _task(spec, chosen, columns)
     chosen.check_fit(params, task, "spec", "params")
@@ -73,23 +74,23 @@ def prepare(session: Session, job: Job) -> Preparation:
     """Give the job process the table and what the version's lineage says of it."""
     spec = TrainSpec.model_validate(job.spec)
     ref, version = datasets.resolve(session, job.project, spec.dataset, "spec", "dataset")
-    base = base_version.package(session, job.project, spec)
-    preparation = prepare_training(session, spec, ref.name, version, base)
+    packages = _packages(session, job.project, spec)
+    preparation = prepare_training(session, spec, ref.name, version, packages)
     return replace(preparation, validation=job.parent is not None)
 
 
 def prepare_training(
-    session: Session, spec: TrainSpec, dataset: str, version: DatasetVersion, base: Mapping[str, Stored]
+    session: Session, spec: TrainSpec, dataset: str, version: DatasetVersion, packages: Mapping[str, Stored]
 ) -> Preparation:
     """Return what a job process is given to learn from ``version`` of ``dataset`` by ``spec``, resolved.
 
-    ``base`` is the package to start from, by name, if there is one.
+    ``packages``, by name: the one to start from, or those to combine.
     """
     chosen = algorithm(spec.algorithm, "spec", "algorithm")
     data = artifacts.artifact(session, version.id, "data")
     return Preparation(
         runtime=chosen.runtime,
-        inputs={"data": data.digest, **{name: file.digest for name, file in base.items()}},
+        inputs={"data": data.digest, **{name: file.digest for name, file in packages.items()}},
         columns=_columns(version, spec),
         code=chosen.code,
         lineage={
@@ -135,7 +136,7 @@ def register(
         dataset_version=dataset_version,
         learned=learned,
         environment=environment,
-        files={**files, **base_version.package(session, job.project, spec)},
+        files={**files, **_packages(session, job.project, spec)},
         now=now,
     )
 
@@ -150,6 +151,11 @@ def result(version: ModelVersion, learned: Mapping[str, Any]) -> dict[str, Any]:
         "reason": "no promotion was asked for",
         "warnings": learned.get("warnings", []),
     }
+
+
+def _packages(session: Session, project: str, spec: TrainSpec) -> dict[str, Stored]:
+    base = base_version.package(session, project, spec)
+    return {**base, **member_versions.packages(session, project, spec)}
 
 
 def _typed(version: DatasetVersion, spec: TrainSpec) -> dict[str, ColumnType]:

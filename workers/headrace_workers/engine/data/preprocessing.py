@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -107,6 +108,13 @@ class Preprocessing(BaseModel):
     def check(self, schema: pa.Schema) -> None:
         """Raise `BadData` that names every column which ``schema`` lacks or has with another type."""
         check_columns(schema, [(column["name"], column["type"]) for column in self.signature])
+
+    def learned(self) -> Arrays:
+        """Return what predictions depend on besides the fitted encoders and the learner: nothing."""
+        return {}
+
+    def save(self, folder: Path) -> None:
+        """Write what is not in the JSON of this object, of which there is nothing, below ``folder``."""
 
     def encode(self, batch: pa.RecordBatch | pa.Table) -> Encoded:
         """Return the inputs of ``batch``, whose columns `check` has passed."""

@@ -89,7 +89,7 @@ def _finish(
         rows=training.rows,
         lineage=training.task.lineage,
         environment=training.environment,
-        weights_digest=package.weights_digest(predictor.learner.learned()),
+        weights_digest=package.weights_digest(predictor.learned()),
     )
     package.write(context.out / PACKAGE_FILE, manifest, predictor)
     collect.write(evaluation, context.out / EVALUATION_FILE)

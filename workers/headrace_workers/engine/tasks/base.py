@@ -220,14 +220,16 @@ class Task(ABC, Generic[T]):
 
 
 def fit_rows(training: Training, also: Any = lambda batch: None) -> Preprocessing:
-    """Return encoders of the features fitted on training rows, or those of the base that is started from.
+    """Return encoders of the features fitted on training rows, those of the base that is started from, or
+    the committee of the versions that are combined.
 
     Each batch of these rows is also given to ``also``.
     """
-    if training.base is not None:
+    ready = training.base.preprocessing if training.base is not None else training.committee
+    if ready is not None:
         for batch in training.batches(split.TRAINING):
             also(batch)
-        return training.base.preprocessing
+        return ready
     return preprocessing.fit(
         training.batches(split.TRAINING),
         training.features,

@@ -16,11 +16,12 @@ from headrace.specs.task import Task
 from headrace_workers.engine import environment, package, tasks
 from headrace_workers.engine.algorithms.base import Encoding, Learner
 from headrace_workers.engine.backbones import package as backbones
+from headrace_workers.engine.committee import Committee
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data import split
 from headrace_workers.engine.data.preprocessing import Preprocessing
 from headrace_workers.engine.data.reader import BATCH_ROWS, Reader
-from headrace_workers.engine.data.target import Target
+from headrace_workers.engine.data.target import ClassTarget, Target
 from headrace_workers.engine.package import Package
 from headrace_workers.engine.predictor import Predictor
 from headrace_workers.engine.training import checkpoint, determinism
@@ -66,6 +67,7 @@ class Training:
             self.reader.require([self.spec.target], "target")
         self.base: Predictor | None = None
         self.backbone: Any = None
+        self.committee: Committee | None = None
         self.parts = self.what.divide(self)
         self.rows = split.counts(self.parts)
         self.environment = environment.describe(self.threads, self.learner_class)
@@ -86,9 +88,12 @@ class Training:
             self.backbone = backbones.load(self.context.input(BACKBONE))
         elif self.spec.base is not None:
             self.base = Package.load(self.context.input("base"), threads=self.threads).predictor
+        self.committee = self._committee()
         columns, target = self.what.fit(self)
         if self.base is not None:
             target = self.what.keep(self.base.target, target)
+        if self.committee is not None:
+            target = _of_members(self.what.keep(self.committee.target, target), self.committee)
         rows, validation = self._encode(columns, target)
         circumstances = self._circumstances()
         files = [self.context.scratch / path for path in self.task.checkpoints]
@@ -126,6 +131,13 @@ class Training:
         _, height, width, channels = self.backbone.input["image"].shape
         size = (height, width) if height and width else encoding.image_size
         return replace(encoding, image_size=size, channels=channels or encoding.channels)
+
+    def _committee(self) -> Committee | None:
+        names = sorted((name for name in self.task.inputs if name.startswith("member_")), key=_number)
+        if not names:
+            return None
+        files = [self.context.input(name) for name in names]
+        return Committee.of([Package.load(file, threads=self.threads).predictor for file in files], files)
 
     def _encode(self, columns: Preprocessing, target: Target) -> tuple[Rows, Rows | None]:
         training = self._encode_part(split.TRAINING, columns, target)
@@ -166,6 +178,21 @@ class Training:
             "dataset": {"lineage": self.task.lineage, "columns": columns, "rows": self.rows},
         }
         return found | ({"environment": self.environment} if self.spec.deterministic else {})
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("_")[2])
+
+
+def _of_members(target: Target, committee: Committee) -> Target:
+    """Return ``target``. Raises `BadSpec` where rows have classes that the members do not know."""
+    known = committee.target
+    if isinstance(target, ClassTarget) and isinstance(known, ClassTarget) and target.classes != known.classes:
+        unknown = [str(label) for label in target.classes if label not in known.classes]
+        raise BadSpec(
+            f"params.models: no member knows the classes {', '.join(unknown[:10])}, which training rows have."
+        )
+    return target
 
 
 def _check_signature(predictor: Predictor) -> None:

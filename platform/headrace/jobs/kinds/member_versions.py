@@ -1,0 +1,116 @@
+"""Training that combines versions: which they are, and what must fit for them to be judged together.
+
+What the whole is judged on, none of its members may have learned from. So all were divided alike, and the
+whole is divided as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy.orm import Session
+
+from headrace.artifacts import service as artifacts
+from headrace.artifacts.store import Stored
+from headrace.datasets.tables import DatasetVersion
+from headrace.errors import FieldError, Invalid
+from headrace.registry import service as registry
+from headrace.registry.tables import ModelVersion
+from headrace.specs.algorithms import Algorithm, algorithm
+from headrace.specs.base import ColumnType
+from headrace.specs.jobs import TrainSpec
+
+MODELS = "models"
+"""The param that lists the refs."""
+
+MEMBER = "member_"
+"""Before the number of a member: the name of its package, among a job's inputs and a version's files."""
+
+
+def take_over(
+    session: Session,
+    project: str,
+    spec: TrainSpec,
+    chosen: Algorithm,
+    columns: Mapping[str, ColumnType],
+    dataset: DatasetVersion,
+) -> TrainSpec:
+    """Return ``spec`` with its members pinned and their features. Raises `Invalid` where they do not fit."""
+    if not chosen.combines:
+        return spec
+    if spec.cross_validation is not None:
+        msg = "the members have learned from rows of every fold: should be null"
+        raise Invalid.field("spec", "cross_validation", msg=msg)
+    params = chosen.check_params(spec.params, "spec", "params")
+    chosen.check_fit(params, spec.task or chosen.tasks[0], "spec", "params")
+    wrong: list[FieldError] = []
+    refs: list[str] = []
+    features: dict[str, None] = {}
+    first: ModelVersion | None = None
+    for i, text in enumerate(params[MODELS]):
+        loc = ("spec", "params", MODELS, i)
+        ref, version = registry.resolve(session, project, text, *loc)
+        first = first or version
+        problem = f"{ref} stands here twice" if str(ref) in refs else _misfit(spec, version, first, columns)
+        problem = problem or _divided_otherwise(spec, version, first, dataset)
+        if problem:
+            wrong.append(FieldError(loc=loc, msg=f"{ref}: {problem}"))
+        refs.append(str(ref))
+        features |= dict.fromkeys(column["name"] for column in version.signature["inputs"])
+    if wrong:
+        raise Invalid(wrong)
+    if spec.features is not None and spec.features != list(features):
+        msg = f"the members were trained on {', '.join(list(features)[:20])}: should be null"
+        raise Invalid.field("spec", "features", msg=msg)
+    return spec.model_copy(update={"params": {**params, MODELS: refs}, "features": list(features)})
+
+
+def packages(session: Session, project: str, spec: TrainSpec) -> dict[str, Stored]:
+    """Return the members' packages by name. A version keeps them, so that it can be made again."""
+    if not algorithm(spec.algorithm, "spec", "algorithm").combines:
+        return {}
+    found = {}
+    for i, ref in enumerate(spec.params[MODELS]):
+        _, version = registry.resolve(session, project, ref, "spec", "params", MODELS, i)
+        found[f"{MEMBER}{i}"] = artifacts.artifact(session, version.id, "package")
+    return found
+
+
+def kept(session: Session, version: ModelVersion) -> dict[str, Stored]:
+    """Return the packages that ``version`` combines, by name, or nothing where it combines none."""
+    files = artifacts.attached(session, version.id)
+    return {name: file for name, file in files.items() if name.startswith(MEMBER)}
+
+
+def _misfit(
+    spec: TrainSpec, version: ModelVersion, first: ModelVersion, columns: Mapping[str, ColumnType]
+) -> str | None:
+    if algorithm(version.algorithm, "spec", "params", MODELS).combines:
+        return "is an ensemble itself; name its members instead"
+    if version.task != first.task:
+        return f"does {version.task}, the first of the list {first.task}"
+    if (target := version.lineage["spec"]["target"]) != spec.target:
+        return f"has learned {target!r}, not {spec.target!r}"
+    for column in version.signature["inputs"]:
+        name, kind = column["name"], column["type"]
+        if columns.get(name) != kind:
+            found = f"is a {columns[name]} column" if name in columns else "is missing"
+            return f"needs the {kind} column {name!r}, which {found} here"
+    return None
+
+
+def _divided_otherwise(
+    spec: TrainSpec, version: ModelVersion, first: ModelVersion, dataset: DatasetVersion
+) -> str | None:
+    split = spec.split.model_dump()
+    if version.lineage["split"] != split:
+        return f"was trained with the split {version.lineage['split']}, which should be that of this job, too"
+    if spec.split.by == "random" and version.lineage["dataset_digest"] != dataset.digest:
+        return "was divided at random on another dataset, so it may have learned from test rows"
+    features = [column["name"] for column in version.signature["inputs"]]
+    if spec.split.by == "hash" and features != [column["name"] for column in first.signature["inputs"]]:
+        return (
+            "has other features than the first of the list, by which rows were divided; "
+            "train all with split.by random, time:COLUMN or column:COLUMN"
+        )
+    return None
