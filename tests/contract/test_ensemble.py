@@ -79,7 +79,9 @@ def test_params_that_do_not_fit_are_refused(
 
 @pytest.mark.usefixtures("members")
 def test_members_that_know_every_fold_are_not_cross_validated(api: Api, problem: Problem) -> None:
-    found = problem(api.submit(ENSEMBLE | {"cross_validation": {"folds": 3}}), 422, "spec", "cross_validation")
+    found = problem(
+        api.submit(ENSEMBLE | {"cross_validation": {"folds": 3}}), 422, "spec", "cross_validation"
+    )
     assert "learned from rows of every fold" in found["errors"][0]["msg"]
 
 
