@@ -108,6 +108,17 @@ def test_what_does_not_fit_is_refused_at_its_field(
     assert words in found["spec", *loc]
 
 
+def test_gradients_are_followed_to_one_input(versions: Domain) -> None:
+    types = {"x": "number", "note": "text", "label": "category"}
+    _dataset(versions, "notes", types)
+    inputs = [{"name": name, "type": types[name]} for name in ("x", "note")]
+    lease = versions.running(spec=TRAIN | {"model": "both", "dataset": "notes", "algorithm": "text_cnn"})
+    versions.commit(lease, Done(result=LEARNED | {"signature": SIGNATURE | {"inputs": inputs}}, outputs={}))
+    assert _submitted(versions, model="both", dataset="notes")
+    with pytest.raises(Invalid, match="both@1 reads text and table; integrated_gradients follows one input"):
+        _submitted(versions, model="both", dataset="notes", method="integrated_gradients")
+
+
 def test_an_explanation_is_found_from_its_version_and_goes_with_it(versions: Domain) -> None:
     domain, jobs = versions, []
     for method in ("permutation", "integrated_gradients"):

@@ -17,6 +17,7 @@ from headrace.specs.base import NAME_PATTERN, Ref
 from headrace.specs.jobs import (
     MAX_SEED,
     EvaluateSpec,
+    ExplainSpec,
     IngestSpec,
     JobRequest,
     PredictSpec,
@@ -72,6 +73,17 @@ PREDICTS = st.fixed_dictionaries(
     },
 )
 EVALUATES = st.fixed_dictionaries({"model": NAMES, "dataset": NAMES})
+EXPLAINS = st.fixed_dictionaries(
+    {"model": NAMES, "dataset": NAMES, "method": st.sampled_from(["permutation", "integrated_gradients"])},
+    optional={
+        "part": st.sampled_from([None, "test", "all"]),
+        "rows": st.none() | st.integers(1, 100_000),
+        "features": st.none() | st.lists(TEXTS, max_size=2),
+        "label": st.none() | st.booleans() | st.integers() | TEXTS,
+        "partial_dependence": st.none() | st.lists(TEXTS, max_size=2),
+        "ice": st.integers(0, 200),
+    },
+)
 REQUESTS = st.fixed_dictionaries(
     {"kind": st.sampled_from(["train", "evaluate", "predict", "explain", "reproduce"]), "spec": st.just({})},
     optional={
@@ -91,6 +103,7 @@ REQUESTS = st.fixed_dictionaries(
         (TrainSpec, TRAINS),
         (PredictSpec, PREDICTS),
         (EvaluateSpec, EVALUATES),
+        (ExplainSpec, EXPLAINS),
         (JobRequest, REQUESTS),
         (Split, SPLITS),
     ],

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from headrace.errors import BadData
-from headrace_workers.engine.algorithms.base import Encoding
+from headrace_workers.engine.algorithms.base import Encoding, SequenceEncoding, TextEncoding
 from headrace_workers.engine.data.encoders import MAX_DEVIATIONS, NumberFitting
 from headrace_workers.engine.data.images import ImageEncoder, ImageFitting
 from headrace_workers.engine.data.preprocessing import Preprocessing, fit
@@ -145,3 +145,30 @@ def test_the_size_is_the_median_of_the_training_images() -> None:
     large = ImageFitting("i", None, None)
     large.add(pa.array([_bytes(Image.new("RGB", (1280, 640)))]))
     assert large.encoder().shape == (64, 128, 3)
+
+
+def test_each_column_has_its_place_in_the_inputs() -> None:
+    """Shuffling a column's raw values and shuffling what stands at its place come to the same."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, tuple[Any, pa.Array]] = {
+        "first": ("text", pa.array([f"a{i % 5} b{i % 3}" for i in range(40)])),
+        "x": ("number", pa.array([None if i % 7 == 0 else float(i) for i in range(40)])),
+        "waves": ("sequence", pa.array([[float(i), 1.0][: 1 + i % 2] for i in range(40)])),
+        "kind": ("category", pa.array([f"k{i % 3}" for i in range(40)])),
+        "second": ("text", pa.array([f"c{i % 4}" for i in range(40)])),
+        "tides": ("sequence", pa.array([[float(-i)] for i in range(40)])),
+        "at": ("timestamp", pa.array([i * 86_400_000_000 for i in range(40)], pa.timestamp("us", "UTC"))),
+    }
+    batch = pa.record_batch({name: values for name, (_, values) in columns.items()})
+    types = {name: type for name, (type, _) in columns.items()}
+    encoding = Encoding(text=TextEncoding(50, min_count=1), sequence=SequenceEncoding())
+    fitted = fit([batch], list(columns), types, encoding, also=lambda _: None)
+    plain = fitted.encode(batch).inputs
+    assert len(fitted.places) == len(columns)
+    for number, (name, (input, place)) in enumerate(zip(columns, fitted.places, strict=True)):
+        order = rng.permutation(40)
+        raw = batch.set_column(number, name, batch.column(name).take(pa.array(order)))
+        moved = {each: values.copy() for each, values in plain.items()}
+        moved[input][..., place] = plain[input][..., place][order]
+        found = fitted.encode(raw).inputs
+        assert all(np.array_equal(found[each], moved[each], equal_nan=True) for each in plain), name

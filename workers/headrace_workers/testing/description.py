@@ -11,6 +11,7 @@ from headrace.errors import HeadraceError
 from headrace.specs.algorithms import GROUP, Algorithm
 from headrace_workers.engine import package
 from headrace_workers.engine.algorithms.base import Learner
+from headrace_workers.engine.algorithms.network import Network
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LOWER, UPPER = ("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")
@@ -64,3 +65,5 @@ def _code(algorithm: Algorithm) -> Iterator[str]:
         yield f"its code {algorithm.code!r} is no Learner"
     elif found.params_class is not algorithm.params:
         yield f"its code takes {found.params_class.__name__}, its description {algorithm.params.__name__}"
+    if algorithm.gradients and not issubclass(found, Network):
+        yield "its description says gradients, which only a Network has"

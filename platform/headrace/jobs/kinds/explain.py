@@ -28,6 +28,9 @@ EXPLAINED: tuple[TaskType, ...] = ("classification", "regression")
 DEPENDABLE: tuple[ColumnType, ...] = ("number", "integer", "boolean", "category")
 """The types of feature whose values can be gone through for a partial dependence."""
 
+ONE_INPUT = (["table"], ["image"], ["audio"], ["text"])
+"""What a network reads whose gradients are followed to its input."""
+
 ROWS: dict[Method, int] = {"permutation": 2000, "integrated_gradients": 200}
 """So many rows are explained where the spec does not say."""
 
@@ -82,6 +85,12 @@ def _unfit(ref: str, version: ModelVersion, spec: ExplainSpec) -> Iterator[Field
             f"integrated_gradients is for {able}"
         )
         yield FieldError(loc=("spec", "method"), msg=msg)
+    elif spec.method == "integrated_gradients" and (reads := _inputs(version)) not in ONE_INPUT:
+        msg = (
+            f"{ref} reads {' and '.join(reads)}; integrated_gradients follows one input, a table, an image, "
+            "a sound or a text: should be permutation"
+        )
+        yield FieldError(loc=("spec", "method"), msg=msg)
     if spec.method == "integrated_gradients" and spec.features is not None:
         msg = "is of the method permutation: integrated_gradients explains all at once; should be null"
         yield FieldError(loc=("spec", "features"), msg=msg)
@@ -95,6 +104,13 @@ def _unfit(ref: str, version: ModelVersion, spec: ExplainSpec) -> Iterator[Field
         elif text not in classes:
             some = ", ".join(classes[:20]) or "none: should be null"
             yield FieldError(loc=("spec", "label"), msg=f"{text[:100]!r} is no class; {ref} has {some}")
+
+
+def _inputs(version: ModelVersion) -> list[str]:
+    """Return what a network reads: columns of numbers and levels are one table."""
+    types = [column["type"] for column in version.signature["inputs"]]
+    apart = [type for type in types if type in ("image", "audio", "text", "sequence")]
+    return sorted(apart) + (["table"] if len(apart) < len(types) else [])
 
 
 def _unknown(version: ModelVersion, spec: ExplainSpec) -> Iterator[FieldError]:

@@ -100,6 +100,25 @@ class Preprocessing(BaseModel):
         return specs
 
     @property
+    def places(self) -> list[tuple[str, slice]]:
+        """Where in the inputs the values of each column stand: an input, and a part of its last axis."""
+        found: list[tuple[str, slice]] = []
+        start = sequences = texts = 0
+        for encoder in self.encoders:
+            if isinstance(encoder, ImageEncoder | AudioEncoder):
+                found.append((IMAGE, slice(None)))
+            elif isinstance(encoder, TextEncoder):
+                texts += 1
+                found.append((_text_name(texts), slice(None)))
+            elif isinstance(encoder, SequenceEncoder):
+                found.append((SEQUENCE, slice(sequences, sequences + 1)))
+                sequences += 1
+            else:
+                found.append((TABLE, slice(start, start + encoder.width)))
+                start += encoder.width
+        return found
+
+    @property
     def batch_rows(self) -> int:
         """How many rows to encode at once, so that what they become stays small."""
         row = sum(math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in self.inputs.values())
@@ -143,7 +162,10 @@ class Preprocessing(BaseModel):
 
 def _text_input(there: Mapping[str, Any]) -> str:
     """Return the name of the next input of text, where those of ``there`` have one."""
-    number = sum(name.startswith(TEXT) for name in there) + 1
+    return _text_name(sum(name.startswith(TEXT) for name in there) + 1)
+
+
+def _text_name(number: int) -> str:
     return TEXT if number == 1 else f"{TEXT}_{number}"
 
 

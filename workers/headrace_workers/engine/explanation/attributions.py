@@ -21,7 +21,7 @@ from headrace_workers.engine.evaluation.worst import shortened
 from headrace_workers.engine.explanation import pictures
 from headrace_workers.engine.explanation.gradients import Integral, integrate
 from headrace_workers.engine.explanation.opened import Opened
-from headrace_workers.engine.explanation.rows import Drawn, blocks
+from headrace_workers.engine.explanation.rows import Drawn
 from headrace_workers.engine.predictor import Predictor
 from headrace_workers.engine.tasks.classification import label_text
 
@@ -147,7 +147,7 @@ class _Table(_Kind):
     def __init__(self, predictor: Predictor, drawn: Drawn) -> None:
         super().__init__(predictor, drawn)
         self._names = predictor.preprocessing.columns
-        self._blocks = [block for _, block in blocks(predictor.preprocessing)]
+        self._blocks = [block for _, block in predictor.preprocessing.places]
         self._all: list[NDArray[np.float64]] = []
 
     def add(self, row: int, output: int, found: Integral) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace_workers.engine.data.target import ClassTarget
-from headrace_workers.engine.explanation.rows import Drawn, blocks
+from headrace_workers.engine.explanation.rows import Drawn
 from headrace_workers.engine.predictor import Predictor
 
 JSON = dict[str, Any]
@@ -43,7 +43,7 @@ def dependence(
     """
     place = predictor.preprocessing.columns.index(feature)
     encoder: Any = predictor.preprocessing.encoders[place]
-    name, block = blocks(predictor.preprocessing)[place]
+    name, block = predictor.preprocessing.places[place]
     raw = drawn.raw.column(feature)
     values = _grid(raw, encoder.type, steps)
     shown = np.unique(np.linspace(0, len(drawn) - 1, min(ice, len(drawn))).round().astype(np.int64))

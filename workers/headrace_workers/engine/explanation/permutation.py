@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.inspection import permutation_importance
 
 from headrace_workers.engine.explanation import scoring
-from headrace_workers.engine.explanation.rows import Drawn, blocks
+from headrace_workers.engine.explanation.rows import Drawn
 from headrace_workers.engine.predictor import Predictor
 
 JSON = dict[str, Any]
@@ -31,7 +31,8 @@ class _Shuffled:
     def __init__(self, predictor: Predictor, drawn: Drawn, features: Sequence[int]) -> None:
         self._predictor = predictor
         self._drawn = drawn
-        self._blocks = [blocks(predictor.preprocessing)[feature] for feature in features]
+        places = predictor.preprocessing.places
+        self._places = [places[feature] for feature in features]
 
     def fit(self) -> None:
         """Be an estimator, as scikit-learn sees it: one has this method."""
@@ -44,7 +45,7 @@ class _Shuffled:
             inputs = {name: values[start:stop].copy() for name, values in self._drawn.inputs.items()}
             part = x[start:stop]
             for j in np.flatnonzero((part != np.arange(start, stop)[:, None]).any(axis=0)):
-                name, columns = self._blocks[j]
+                name, columns = self._places[j]
                 inputs[name][..., columns] = self._drawn.inputs[name][part[:, j]][..., columns]
             found.append(self._predictor.learner.predict(inputs))
         return np.concatenate(found)

@@ -18,7 +18,7 @@ MOST_VALUES = 64
 
 FOR, AGAINST = (205, 24, 24), (24, 72, 205)
 PAPER = 255
-FADED = 0.35
+FADED = 0.15
 """What is left of the image's own contrast below the colours."""
 
 

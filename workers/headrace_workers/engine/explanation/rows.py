@@ -15,19 +15,11 @@ from headrace.errors import BadData
 from headrace.specs.jobs import ExplainSpec, Split
 from headrace_workers.engine.algorithms.base import Arrays
 from headrace_workers.engine.data import split
-from headrace_workers.engine.data.audio import AudioEncoder
-from headrace_workers.engine.data.images import ImageEncoder
-from headrace_workers.engine.data.preprocessing import IMAGE, SEQUENCE, TABLE, TEXT, Preprocessing
 from headrace_workers.engine.data.reader import Reader
-from headrace_workers.engine.data.sequences import SequenceEncoder
-from headrace_workers.engine.data.text import TextEncoder
 from headrace_workers.engine.package import Package
 
 MAX_BYTES = 256 * 1024**2
 """Encoded rows that are kept at most; where they are larger there are fewer of them."""
-
-Block = tuple[str, slice]
-"""An input, and which of its last axis one column became."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +40,6 @@ class Drawn:
 
     def __len__(self) -> int:
         return len(self.numbers)
-
-
-def blocks(columns: Preprocessing) -> list[Block]:
-    """Return where the values of each column stand in the inputs, in the order of the columns."""
-    found: list[Block] = []
-    start = sequences = 0
-    for encoder in columns.encoders:
-        if isinstance(encoder, ImageEncoder | AudioEncoder):
-            found.append((IMAGE, slice(None)))
-        elif isinstance(encoder, TextEncoder):
-            found.append((TEXT, slice(None)))
-        elif isinstance(encoder, SequenceEncoder):
-            found.append((SEQUENCE, slice(sequences, sequences + 1)))
-            sequences += 1
-        else:
-            found.append((TABLE, slice(start, start + encoder.width)))
-            start += encoder.width
-    return found
 
 
 def draw(
