@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import learning
-from headrace_workers.engine import online
+from headrace.specs.task import Task
+from headrace_workers.engine import main, online
 from headrace_workers.engine.data import split
 from headrace_workers.engine.data.reader import Reader
 from headrace_workers.engine.evaluation.recommendation import popular
@@ -92,6 +93,28 @@ def test_ratings_are_learned_better_than_habits(rated: tuple[learning.Data, lear
     assert 40 < told["ranked_users"] < USER_COUNT
     assert [entry["k"] for entry in evaluation["top"]] == [1, 2, 5, 10, 20, 50]
     assert found["recall_at_10"] == evaluation["top"][3]["metrics"]["recall"]
+
+
+def test_lists_are_judged_on_validation_rows_too(
+    rated: tuple[learning.Data, learning.Ran], tmp_path: Path
+) -> None:
+    # By these tune compares. What is held out there is not met yet, in lists for use it is.
+    task = Task.model_validate_json((rated[1].out.parent / "task.json").read_bytes())
+    messages: list[Any] = []
+    main.run(_written(tmp_path, task.model_copy(update={"validation": True})), messages.append)
+    found = learning.Ran(tmp_path / "out", messages)
+    validation = found.done.result["validation"]
+    assert validation.keys() == rated[1].evaluation["metrics"].keys()
+    assert validation["recall_at_10"] > 0.5
+    seen: Any = _predictor(found).learner.seen  # type: ignore[attr-defined]
+    rows = found.done.result["rows"]
+    assert len(seen.items) == rows["train"] + rows["validation"]
+    assert found.done.result["metrics"] == rated[1].done.result["metrics"]
+
+
+def _written(folder: Path, task: Task) -> Path:
+    (folder / "task.json").write_text(task.model_dump_json())
+    return folder
 
 
 def test_the_figures_are_those_of_the_predictions(rated: tuple[learning.Data, learning.Ran]) -> None:

@@ -79,6 +79,7 @@ def _resolve_sample(session: Session, project: str, spec: PredictSpec) -> Resolv
         wrong.append(FieldError(loc=("spec", "sample"), msg=msg))
     if spec.dataset is not None:
         wrong.append(FieldError(loc=("spec", "dataset"), msg="should be null where rows are drawn"))
+    wrong += _misfits(spec, lists=False)
     if spec.keep:
         msg = "should be empty where rows are drawn: there is no dataset to keep columns of"
         wrong.append(FieldError(loc=("spec", "keep"), msg=msg))

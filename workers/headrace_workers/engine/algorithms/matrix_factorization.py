@@ -10,7 +10,7 @@ from headrace_workers.engine.algorithms.recommender import IDS, Recommender, Rec
 class MatrixFactorizationParams(RecommenderParams):
     """Params of `matrix_factorization`."""
 
-    l2: L2 = 0.05
+    l2: L2 = 0.06
 
 
 class MatrixFactorization(Recommender):

@@ -26,7 +26,13 @@ from headrace.specs.algorithms import Params
 from headrace.specs.base import Column, ColumnType, TaskType
 from headrace_workers.engine.algorithms.base import Arrays, Monitor, Problem, Recommends, TensorSpec
 from headrace_workers.engine.algorithms.network import OUTPUT, Network
-from headrace_workers.engine.algorithms.params import BatchSize, EarlyStopping, Epochs, NetworkParams
+from headrace_workers.engine.algorithms.params import (
+    BatchSize,
+    EarlyStopping,
+    Epochs,
+    LearningRate,
+    NetworkParams,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,9 +75,10 @@ class RecommenderParams(NetworkParams):
             le=4096,
             description="From clicks: from how many items, drawn at random, that of a row must stand out.",
         ),
-    ] = 64
+    ] = 32
     epochs: Epochs = 30
-    batch_size: BatchSize = 256
+    batch_size: BatchSize = 512
+    learning_rate: LearningRate = 0.005
     early_stopping: EarlyStopping = 3
 
     def features(self) -> tuple[list[str], list[str]]:

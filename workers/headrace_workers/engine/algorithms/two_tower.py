@@ -36,7 +36,7 @@ class TwoTowerParams(RecommenderParams):
     ] = []
     hidden: Dense = [64]
     dropout: Dropout = 0.0
-    l2: L2 = 0.05
+    l2: L2 = 0.06
 
     def features(self) -> tuple[list[str], list[str]]:
         """See `RecommenderParams.features`."""
@@ -108,5 +108,13 @@ ALGORITHM = Algorithm(
     code="headrace_workers.engine.algorithms.two_tower:TwoTower",
     needs_features=False,
     streams=True,
-    trial={"epochs": 20, "learning_rate": 0.02, "factors": 8, "negatives": 8, "l2": 0.0, "batch_size": 64},
+    trial={
+        "epochs": 30,
+        "learning_rate": 0.01,
+        "factors": 8,
+        "hidden": [16],
+        "negatives": 8,
+        "l2": 0.0,
+        "batch_size": 64,
+    },
 )

@@ -53,7 +53,7 @@ def _validate(training: Training, predictor: Predictor) -> dict[str, Any]:
     held_out = training.parts == split.VALIDATION
     if not held_out.any():
         return {}
-    found = training.what.evaluate(predictor, Selection(training.reader, held_out), [], training.spec.seed)
+    found = training.what.validate(training, predictor, Selection(training.reader, held_out))
     return {"validation": found["metrics"]}
 
 

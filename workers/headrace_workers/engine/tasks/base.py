@@ -212,6 +212,10 @@ class Task(ABC, Generic[T]):
     def evaluation(self, predictor: Predictor, slices: Sequence[str], seed: int) -> Evaluation:
         """Return what takes the rows of an evaluation."""
 
+    def validate(self, training: Training, predictor: Predictor, rows: Selection) -> JSON:
+        """Return the evaluation on the validation ``rows`` of ``training``, to compare trainings by."""
+        return self.evaluate(predictor, rows, [], training.spec.seed)
+
     def evaluate(self, predictor: Predictor, rows: Selection, slices: Sequence[str], seed: int) -> JSON:
         """Return the evaluation on ``rows``, as in ``engine.evaluation``."""
         from headrace_workers.engine.evaluation import collect

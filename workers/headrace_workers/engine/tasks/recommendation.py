@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from headrace.errors import BadData
 from headrace.specs.jobs import PredictSpec
-from headrace_workers.engine.algorithms.base import Arrays
+from headrace_workers.engine.algorithms.base import Arrays, Recommends
 from headrace_workers.engine.algorithms.recommender import RecommenderParams
 from headrace_workers.engine.data import pairs, split
 from headrace_workers.engine.data.encoders import Moments, to_floats
 from headrace_workers.engine.data.pairs import Pairs
 from headrace_workers.engine.data.preprocessing import check_columns
 from headrace_workers.engine.data.reader import Reader
+from headrace_workers.engine.data.seen import Seen
 from headrace_workers.engine.data.selection import Selection
 from headrace_workers.engine.data.split import Parts
 from headrace_workers.engine.data.target import Target
@@ -202,6 +203,20 @@ class Recommendation(Task[Interactions]):
     def evaluation(self, predictor: Predictor, slices: Sequence[str], seed: int) -> Evaluation:
         """Not used: users are evaluated, not rows."""
         raise NotImplementedError("evaluate goes its own way")
+
+    def validate(self, training: Training, predictor: Predictor, rows: Selection) -> JSON:
+        """See `Task.validate`. What users have met in training rows alone is not listed here."""
+        learner, columns = predictor.learner, predictor.preprocessing
+        assert isinstance(learner, Recommends), "what recommendations come from"
+        assert isinstance(columns, Pairs), "what recommendations are made from"
+        encoded = (columns.encode(batch).inputs for batch in training.batches(split.TRAINING))
+        pairs = ((inputs["user"], inputs["item"]) for inputs in encoded)
+        everything = learner.seen
+        learner.seen = Seen.collect(pairs, columns.user.unknown, columns.item.unknown)
+        try:
+            return super().validate(training, predictor, rows)
+        finally:
+            learner.seen = everything
 
     def evaluate(self, predictor: Predictor, rows: Selection, slices: Sequence[str], seed: int) -> JSON:
         """See `Task.evaluate`."""
