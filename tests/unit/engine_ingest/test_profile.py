@@ -138,3 +138,7 @@ def test_many_distinct_strings_are_counted_no_further() -> None:
 def test_warnings(values: list[Any], type_: str, warning: str) -> None:
     array = pa.array(values, pa.string()) if type_ == "string" else pa.array(values)
     assert profiled(array, type_)["warnings"] == [warning]
+
+
+def test_texts_that_all_differ_are_no_identifiers() -> None:
+    assert profiled(pa.array([f"the film number {i}" for i in range(30)]), "string")["warnings"] == []

@@ -128,6 +128,8 @@ def _warnings(entry: dict[str, Any]) -> list[str]:
         found.append(f"{missing / (count + missing):.0%} of the values are missing")
     if distinct == 1:
         found.append("constant: all values are the same")
-    if entry["type"] in ("integer", "text") and distinct == count >= MIN_ROWS_OF_IDENTIFIER:
+    # Texts of several words all differ, and are none.
+    single = entry["type"] == "text" and all(len(top["value"].split()) < 2 for top in entry["top"])
+    if (single or entry["type"] == "integer") and distinct == count >= MIN_ROWS_OF_IDENTIFIER:
         found.append("looks like an identifier: no value occurs twice")
     return found
