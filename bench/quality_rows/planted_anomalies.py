@@ -139,6 +139,6 @@ def _pca(training: NDArray[np.float64], test: NDArray[np.float64]) -> NDArray[np
 
 
 def _mlp(training: NDArray[np.float64], test: NDArray[np.float64]) -> NDArray[np.float64]:
-    model = MLPRegressor((64, COMPONENTS, 64), batch_size=32, max_iter=500, random_state=0)
+    model = MLPRegressor(hidden_layer_sizes=(64, COMPONENTS, 64), batch_size=32, max_iter=500, random_state=0)
     left = test - model.fit(training, training).predict(test)
     return np.asarray(np.square(left).mean(axis=1))
