@@ -50,6 +50,8 @@ def write(modules: Sequence[tuple[str, Sequence[Row]]]) -> None:
     versions = (f"{name} {metadata.version(name)}" for name in ("scikit-learn", "keras", "numpy"))
     lines = [HEAD, f"Python {platform.python_version()}, {', '.join(versions)}, {platform.machine()}.", ""]
     lines += _table(COMPARED, list(_compared(modules)))
+    if missing := [f"{name}/{row.algorithm}" for name, rows in modules for row in _not_run(name, rows)]:
+        lines += ["", f"Not run yet: {', '.join(missing)}."]
     lines += [DEFAULTS, *_table(TRIED, list(_tried(modules)))]
     REPORT.write_text("\n".join(lines) + "\n")
 
@@ -96,6 +98,11 @@ def _compared(modules: Sequence[tuple[str, Sequence[Row]]]) -> Iterator[str]:
         for row in rows:
             if row.algorithm in found:
                 yield compared_line(name, row.algorithm, *found[row.algorithm])
+
+
+def _not_run(name: str, rows: Sequence[Row]) -> list[Row]:
+    found = Kept(name).results()
+    return [row for row in rows if row.algorithm not in found]
 
 
 def _tried(modules: Sequence[tuple[str, Sequence[Row]]]) -> Iterator[str]:
