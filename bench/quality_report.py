@@ -37,11 +37,12 @@ measured at.
 DEFAULTS = f"""
 ## How good the default params are
 
-Written by `make bench-quality ARGS=--defaults`. By hand, a grid around the default params was searched
-for each algorithm and data set, one or two params at a time, in steps of two to ten; the best ones run
-here as jobs. All were judged on the test rows, so that the best of them is flattered by chance, and the
-defaults are nearer to it than the ratio says. *Ratio*: default ÷ tuned (of R², of the root mean squared
-errors); it must not be below {1 - LARGEST_LOSS:.2f}. Where it is above 1, nothing better was found.
+Written by `make bench-quality ARGS=--defaults`. For each row, params that might do better were chosen by
+hand, one or two at a time, in steps of two to ten around the default (`svm`, `perceptron` and
+`random_forest`: after a grid in scikit-learn on the small tables), and tried as jobs. All were judged on
+the test rows, so that the best of them is flattered by chance, and the defaults are nearer to it than
+the ratio says. *Ratio*: default ÷ tuned (of R², of the root mean squared errors, tuned ÷ default); it
+must not be below {1 - LARGEST_LOSS:.2f}. Where it is above 1, nothing better was found.
 """
 
 

@@ -20,9 +20,11 @@ PLAIN = {
 ENTRIES = [
     Entry("text_naive_bayes", candidates=[{"prior": "uniform"}, {"alpha": 0.5}, {"ngrams": 1}]),
     Entry("keras", {"architecture": PLAIN, "early_stopping": 2}, peer={"kind": "plain"}),
-    Entry("text_cnn", peer={"kind": "text_cnn"}),
-    Entry("lstm", peer={"kind": "lstm"}),
-    Entry("transformer", peer={"kind": "transformer"}),
+    Entry("text_cnn", candidates=[{"dropout": 0.3}, {"learning_rate": 0.0005}], peer={"kind": "text_cnn"}),
+    Entry("lstm", candidates=[{"units": 32}, {"learning_rate": 0.0005}], peer={"kind": "lstm"}),
+    Entry(
+        "transformer", candidates=[{"dropout": 0.5}, {"learning_rate": 0.0005}], peer={"kind": "transformer"}
+    ),
 ]
 
 
