@@ -176,3 +176,33 @@ def test_members_of_other_classes_are_refused(
         in _ensemble(tmp_path / "a", data, [members[0], stranger]).failed.message
     )
     assert "no member knows the classes top" in _ensemble(tmp_path / "b", other, members).failed.message
+
+
+def test_what_it_rests_on_is_told_by_raw_columns(
+    tmp_path: Path, data: learning.Data, members: list[Path]
+) -> None:
+    """Shuffled by hand, the committee asked anew; and the one column set to a value in all rows."""
+    made = _ensemble(tmp_path / "job", data, members)
+    found = learning.explain(
+        tmp_path / "explain", data, made.package, rows=300, repeats=3, grid=3, partial_dependence=["x"]
+    ).explanation
+    predictor = _predictor(made.package)
+    truth = np.array(data.table["side"].to_pylist())
+    labels = np.array(predictor.target.classes)
+    costs = {each["feature"]: each["metrics"]["accuracy"]["mean"] for each in found["importance"]["features"]}
+    rng = np.random.default_rng(0)
+    for name in ("x", "y"):
+        by_hand = []
+        for _ in range(10):
+            order = rng.permutation(300)
+            place = data.table.schema.get_field_index(name)
+            table = data.table.set_column(place, name, data.table[name].take(order))
+            said = labels[predictor.outputs(table).values.argmax(axis=1)]
+            by_hand.append(found["importance"]["metrics"]["accuracy"] - np.mean(said == truth))
+        assert costs[name] == pytest.approx(np.mean(by_hand), abs=0.05)
+        assert costs[name] > 0.05
+    (part,) = found["partial_dependence"]
+    place = data.table.schema.get_field_index("x")
+    for value, mean in zip(part["grid"], part["curves"][0]["mean"], strict=True):
+        table = data.table.set_column(place, "x", [np.full(300, value)])
+        assert mean == pytest.approx(predictor.outputs(table).values[:, 1].mean(), abs=1e-6)

@@ -26,6 +26,6 @@
   et al. 2015).
 
 `rows` draws and encodes rows, in bounded memory; columns are encoded once, and what is shuffled or set is
-the encoded values that one raw column became (`Preprocessing.places`). The rows are those of the test where
+the encoded values that one raw column became (`changed`). The rows are those of the test where
 the dataset is the one that the version learned from. Everything random derives from the spec's seed.
 """

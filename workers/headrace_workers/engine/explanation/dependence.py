@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace_workers.engine.data.target import ClassTarget
+from headrace_workers.engine.explanation import changed
 from headrace_workers.engine.explanation.rows import Drawn
 from headrace_workers.engine.predictor import Predictor
 
@@ -42,17 +43,13 @@ def dependence(
     a curve; a regression has one, in the units of its target.
     """
     place = predictor.preprocessing.columns.index(feature)
-    encoder: Any = predictor.preprocessing.encoders[place]
-    name, block = predictor.preprocessing.places[place]
+    kind = predictor.preprocessing.signature[place]["type"]
     raw = drawn.raw.column(feature)
-    values = _grid(raw, encoder.type, steps)
+    values = _grid(raw, kind, steps)
     shown = np.unique(np.linspace(0, len(drawn) - 1, min(ice, len(drawn))).round().astype(np.int64))
     found = []
     for number, value in enumerate(values):
-        inputs = dict(drawn.inputs)
-        changed = inputs[name].copy()
-        encoder.encode(pa.array([value] * len(drawn), raw.type), changed[:, block])
-        inputs[name] = changed
+        inputs = changed.constant(predictor, drawn, place, value)
         found.append(_outputs(predictor, predictor.learner.predict(inputs)))
         progress((number + 1) / len(values))
     curves = [
@@ -63,7 +60,7 @@ def dependence(
         }
         for label, column in _curves(predictor)
     ]
-    return {"feature": feature, "type": encoder.type, "grid": values, "rows": len(drawn), "curves": curves}
+    return {"feature": feature, "type": kind, "grid": values, "rows": len(drawn), "curves": curves}
 
 
 def _grid(values: pa.Array, type: str, steps: int) -> list[Any]:

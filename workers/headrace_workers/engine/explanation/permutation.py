@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.inspection import permutation_importance
 
-from headrace_workers.engine.explanation import scoring
+from headrace_workers.engine.explanation import changed, scoring
 from headrace_workers.engine.explanation.rows import Drawn
 from headrace_workers.engine.predictor import Predictor
 
@@ -31,8 +31,7 @@ class _Shuffled:
     def __init__(self, predictor: Predictor, drawn: Drawn, features: Sequence[int]) -> None:
         self._predictor = predictor
         self._drawn = drawn
-        places = predictor.preprocessing.places
-        self._places = [places[feature] for feature in features]
+        self._features = features
 
     def fit(self) -> None:
         """Be an estimator, as scikit-learn sees it: one has this method."""
@@ -42,11 +41,10 @@ class _Shuffled:
         found = []
         for start in range(0, len(x), BLOCK_ROWS):
             stop = min(start + BLOCK_ROWS, len(x))
-            inputs = {name: values[start:stop].copy() for name, values in self._drawn.inputs.items()}
             part = x[start:stop]
-            for j in np.flatnonzero((part != np.arange(start, stop)[:, None]).any(axis=0)):
-                name, columns = self._places[j]
-                inputs[name][..., columns] = self._drawn.inputs[name][part[:, j]][..., columns]
+            moved = np.flatnonzero((part != np.arange(start, stop)[:, None]).any(axis=0)).tolist()
+            taken = {self._features[j]: part[:, j] for j in moved}
+            inputs = changed.shuffled(self._predictor, self._drawn, start, stop, taken)
             found.append(self._predictor.learner.predict(inputs))
         return np.concatenate(found)
 
@@ -81,11 +79,11 @@ def importance(
     found = permutation_importance(
         estimator, every, drawn.truth, scoring=score, n_repeats=repeats, random_state=seed
     )
-    encoders = predictor.preprocessing.encoders
+    columns = predictor.preprocessing.signature
     entries: list[JSON] = [
         {
-            "feature": encoders[feature].column,
-            "type": encoders[feature].type,
+            "feature": columns[feature]["name"],
+            "type": columns[feature]["type"],
             "metrics": {name: _told(found[name].importances[place]) for name in found},
         }
         for place, feature in enumerate(features)

@@ -8,6 +8,7 @@ from typing import Any
 from headrace.errors import BadSpec
 from headrace.specs.jobs import ExplainSpec
 from headrace.specs.task import Done, Task
+from headrace_workers.engine.committee import Committee
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data.reader import Reader
 from headrace_workers.engine.evaluation import collect
@@ -38,12 +39,15 @@ def run(task: Task, context: Context) -> Done:
         if unknown := [name for name in names or [] if name not in columns.columns]:
             raise BadSpec(f"{field}: {unknown[0][:100]!r} is no feature of the model.")
     permutes = spec.method == "permutation"
+    types = {column["name"]: column["type"] for column in columns.signature}
     told = dependence.DEPENDABLE if permutes else (*dependence.DEPENDABLE, "timestamp", "text")
+    if isinstance(columns, Committee):  # its inputs do not tell what they were made of
+        told = tuple(types.values())
     drawn = draw(
         reader,
         package,
         spec,
-        [encoder.column for encoder in columns.encoders if encoder.type in told],
+        [name for name, type in types.items() if type in told],
         with_truth=permutes,
         progress=lambda share: context.progress(share * DRAWN, "drawing rows"),
     )
@@ -107,8 +111,8 @@ def _attributed(
 def _dependences(
     spec: ExplainSpec, package: Package, drawn: Drawn, context: Context, strongest: list[JSON]
 ) -> list[JSON]:
-    encoders = package.predictor.preprocessing.encoders
-    able = {each.column for each in encoders if each.type in dependence.DEPENDABLE}
+    columns = package.predictor.preprocessing.signature
+    able = {each["name"] for each in columns if each["type"] in dependence.DEPENDABLE}
     wanted = spec.partial_dependence
     if wanted is None:
         wanted = [each["feature"] for each in strongest if each["feature"] in able][:MOST_DEPENDENCES]
