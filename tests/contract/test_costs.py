@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from contract.api import Api
+from contract.test_dashboard import signed_in
 from headrace.jobs import claims, leases, transitions
 from headrace.jobs.costs import Usage
 
@@ -59,6 +60,18 @@ def test_totals(api: Api) -> None:
     assert (total["name"], total["cost"]["energy_j"]) == ("default", 25.0)
     assert api.get("costs?by=model&until=2000-01-01").json["items"] == []
     assert b"headrace_job_cpu_seconds_total 2.5" in api.call("GET", "/metrics").data
+
+
+def test_pages_show_costs(api: Api) -> None:
+    browser = signed_in(api, "viewer")
+    assert "No attempt ended" in browser.get("/costs").text
+    job = _run(api)
+    told = browser.get("/costs?by=model&since=&until=").text
+    assert 'href="/models/iris"' in told
+    assert "0.006944 Wh" in told
+    assert "(estimate)" in told
+    assert "2.5 s" in browser.get(f"/jobs/{job}").text
+    assert browser.get("/costs?by=user").status_code == 422
 
 
 @pytest.mark.parametrize(
