@@ -109,7 +109,9 @@ def test_each_epoch_and_each_seed_has_an_order_of_its_own() -> None:
 
 
 AUGMENTATION = Augmentation(flip="both", rotation=20, shift=0.1, zoom=0.1, brightness=0.1, contrast=0.1)
-STOPPING = {"dropout": 0.5, "early_stopping": 2, "plateau": 1, "learning_rate": 0.05}
+STOPPING = {"dropout": 0.5, "early_stopping": 2, "plateau": 1, "learning_rate": 0.3}
+# The loss on training rows is then the noise of dropout, which does not fall epoch after epoch.
+STILL = STOPPING | {"learning_rate": 1e-7}
 REGULARISED: dict[str, Any] = {
     "augmentation": AUGMENTATION,
     "batch_norm": True,
@@ -123,7 +125,7 @@ REGULARISED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("options", "validated"), [(STOPPING, True), (STOPPING, False), (REGULARISED, True)])
+@pytest.mark.parametrize(("options", "validated"), [(STOPPING, True), (STILL, False), (REGULARISED, True)])
 def test_a_fit_cut_anywhere_ends_where_the_undisturbed_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], validated: bool
 ) -> None:
