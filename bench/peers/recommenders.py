@@ -27,9 +27,9 @@ def ratings(data):
 
 
 def clicks(data):
-    """Return the scores of alternating least squares (Hu, Koren, Volinsky 2008) with 32 factors.
+    """Return the scores of alternating least squares (Hu, Koren, Volinsky 2008) with 16 factors.
 
-    The library's default of 64 is worse here.
+    More of them, such as the default of 64, are worse here.
     """
     from implicit.als import AlternatingLeastSquares
     from scipy.sparse import csr_matrix
@@ -37,7 +37,7 @@ def clicks(data):
     train = data["part"] == 0
     shape = (data["user"].max() + 1, data["item"].max() + 1)
     places = data["user"][train], data["item"][train]
-    model = AlternatingLeastSquares(factors=32, random_state=0, num_threads=1)
+    model = AlternatingLeastSquares(factors=16, random_state=0, num_threads=1)
     model.fit(csr_matrix((np.ones(train.sum(), np.float32), places), shape), show_progress=False)
     return {"scores": np.asarray(model.user_factors) @ np.asarray(model.item_factors).T}
 
