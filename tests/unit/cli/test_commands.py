@@ -228,9 +228,24 @@ def test_a_file_that_is_no_job_is_told(run: Run, tmp_path: Path, text: str) -> N
 def test_the_exit_status_tells_how_the_job_ended(run: Run, fake: Fake, state: str, status: int) -> None:
     fake.answers["GET", "/api/v1/jobs/job_1"] = (200, JOB | {"state": state})
     fake.answers["GET", "/api/v1/jobs/job_1/events"] = page()
+    fake.answers["GET", "/api/v1/jobs"] = page()
     assert run("job", "job_1", "--wait").return_value == status
     assert run("job", "job_1", "--follow", "--json").return_value == status
     assert run("job", "job_1").return_value == 0
+
+
+def test_a_job_whose_work_is_other_jobs_shows_them(fake: Fake, run: Run) -> None:
+    tried = {"params": {"params.trees": 20, "params.max_depth": None}}
+    parts = [
+        JOB | {"id": "job_3", "part": "trial 1", "figures": {**tried, "state": "pruned", "value": 0.75}},
+        JOB | {"id": "job_2", "part": "trial 0", "figures": {**tried, "state": "running"}},
+    ]
+    fake.answers["GET", "/api/v1/jobs/job_1"] = (200, JOB)
+    fake.answers["GET", "/api/v1/jobs"] = page(*parts)
+    *_, head, first, second = run("job", "job_1").stdout.splitlines()
+    assert head.split() == ["part", "id", "state", "params.trees", "params.max_depth", "value"]
+    assert first.split() == ["trial", "0", "job_2", JOB["state"], "20", "null"]
+    assert second.split() == ["trial", "1", "job_3", "pruned", "20", "null", "0.75"]
 
 
 def test_following_shows_states_metrics_and_log_but_no_escape_sequences(run: Run, fake: Fake) -> None:
