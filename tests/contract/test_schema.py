@@ -40,6 +40,9 @@ from headrace.jobs import claims, events, leases, workers
 from headrace.jobs.events import Event
 from headrace.jobs.tables import Job
 
+# Bytes are sent as they are; schemathesis knows so of the other types of uploads.
+schemathesis.serializer.alias("application/vnd.keras+zip", "application/octet-stream")
+
 SEED = 20270102
 EXAMPLES = 54
 """For each operation: so many that fit the document, and as many that do not."""

@@ -14,6 +14,7 @@ from headrace_web.api import (
     costs,
     datasets,
     health,
+    job_results,
     jobs,
     keys,
     metrics,
@@ -29,6 +30,7 @@ from headrace_web.routes import Route
 
 RESOURCES = (
     jobs,
+    job_results,
     datasets,
     models,
     online,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from flask import Response, request
@@ -11,7 +10,6 @@ from pydantic import BaseModel, Field, field_validator
 from sqlalchemy.orm import Session
 
 from headrace.access import service as access
-from headrace.artifacts import service as artifacts
 from headrace.errors import Invalid
 from headrace.jobs import costs, queries, service, transitions
 from headrace.jobs.states import FINAL, State
@@ -19,24 +17,16 @@ from headrace.jobs.tables import Job as JobRow
 from headrace.jobs.tables import JobEvent as EventRow
 from headrace.specs.base import Spec
 from headrace.specs.jobs import JobRequest
-from headrace_web import downloads, live
-from headrace_web.api import evaluations, explanations
-from headrace_web.api.evaluations import Evaluation
-from headrace_web.api.explanations import Explanation
-from headrace_web.calls import Answer, Call, Parts
+from headrace_web import live
+from headrace_web.calls import Answer, Call
 from headrace_web.idempotency import once
-from headrace_web.pagination import Page, PageQuery, Query
+from headrace_web.pagination import Page, PageQuery
 from headrace_web.routes import Routes
 from headrace_web.shapes import Moment, Time
 
 routes = Routes("jobs", "/api/v1/jobs")
 
 _EVENT_ID = re.compile(r"[0-9]{1,15}")
-OUTPUT_TYPES = {
-    "parquet": "application/vnd.apache.parquet",
-    "csv": "text/csv",
-    "ndjson": "application/x-ndjson",
-}
 
 
 class Progress(BaseModel):
@@ -129,12 +119,6 @@ class Event(BaseModel):
     data: dict[str, Any]
 
 
-class Metrics(BaseModel):
-    """Learning curves of the last attempt: for each name its [step, value] pairs."""
-
-    series: dict[str, list[tuple[int, float]]]
-
-
 class JobsQuery(PageQuery):
     """The filters of the list of jobs."""
 
@@ -187,12 +171,6 @@ class EventsQuery(PageQuery):
     """Which events."""
 
     after: Annotated[int, Field(ge=0, le=10**15, description="Only events with a higher `seq`")] = 0
-
-
-class LogsQuery(Query):
-    """Which log."""
-
-    attempt: Annotated[int | None, Field(ge=1, le=10**6, description="Only this attempt's")] = None
 
 
 def _job(row: JobRow, cost: costs.Cost | None = None) -> Job:
@@ -357,54 +335,3 @@ def watch(call: Call, row: JobRow, after: int) -> Response:
 
     stream = call.parts.feed.open(row, after=int(last or after), check=check)
     return Response(stream, content_type=live.MEDIA_TYPE, headers={"X-Accel-Buffering": "no"})
-
-
-@routes.route("GET", "/<id:job>/metrics", role="viewer", returns=Metrics)
-def metrics(call: Call, job: str) -> Metrics:
-    """Show the learning curves of a job."""
-    with call.parts.database.read() as session:
-        row = service.job(session, call.project, job)
-        return Metrics(series=queries.metrics(session, row))
-
-
-@routes.route("GET", "/<id:job>/logs", role="viewer", query=LogsQuery, produces="text/plain")
-def logs(call: Call, job: str, query: LogsQuery) -> Response:
-    """Show the log of a job, or that of one attempt."""
-    with call.parts.database.read() as session:
-        service.job(session, call.project, job)
-    text = _log(call.parts, call.project, job, query.attempt)
-    return Response(text, content_type="text/plain; charset=utf-8")
-
-
-@routes.route("GET", "/<id:job>/output", role="viewer", produces="application/octet-stream", problems=[416])
-def output(call: Call, job: str) -> Response:
-    """Download the file that a predict job has made, whole or a range of it."""
-    with call.parts.database.read() as session:
-        row = service.job(session, call.project, job)
-        stored = artifacts.artifact(session, row.id, "output")
-    ending = str(row.spec.get("format", "bin"))
-    media_type = OUTPUT_TYPES.get(ending, "application/octet-stream")
-    return downloads.send(call.parts.store, stored, media_type=media_type, filename=f"{row.id}.{ending}")
-
-
-@routes.route("GET", "/<id:job>/evaluation", role="viewer", returns=Evaluation)
-def evaluation(call: Call, job: str) -> Response:
-    """Show what an evaluate job has found: how good a version is on a dataset."""
-    with call.parts.database.read() as session:
-        row = service.job(session, call.project, job)
-        stored = artifacts.artifact(session, row.id, "evaluation")
-    return evaluations.send(call, stored)
-
-
-@routes.route("GET", "/<id:job>/explanation", role="viewer", returns=Explanation)
-def explanation(call: Call, job: str) -> Response:
-    """Show what an explain job has found: what the predictions of a version rest on."""
-    with call.parts.database.read() as session:
-        row = service.job(session, call.project, job)
-        stored = artifacts.artifact(session, row.id, "explanation")
-    return explanations.send(call, stored)
-
-
-def _log(parts: Parts, project: str, job: str, attempt: int | None) -> Iterator[str]:
-    with parts.database.read() as session:
-        yield from queries.log(session, service.job(session, project, job), attempt)

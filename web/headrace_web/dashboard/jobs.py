@@ -11,6 +11,7 @@ from headrace.artifacts import service as artifacts
 from headrace.errors import NotFound
 from headrace.jobs import coordinators, costs, queries, service, transitions
 from headrace.jobs.states import FINAL, State
+from headrace_web.api import job_results
 from headrace_web.api import jobs as api
 from headrace_web.calls import Call
 from headrace_web.dashboard import bars, charts, evaluations, explanations
@@ -73,16 +74,16 @@ def events(call: Call, job: str, query: api.EventsQuery) -> Response:
     return api.watch(call, row, query.after)
 
 
-@pages.route("GET", "/jobs/<id:job>/log", role="viewer", query=api.LogsQuery, produces="text/plain")
-def log(call: Call, job: str, query: api.LogsQuery) -> Response:
+@pages.route("GET", "/jobs/<id:job>/log", role="viewer", query=job_results.LogsQuery, produces="text/plain")
+def log(call: Call, job: str, query: job_results.LogsQuery) -> Response:
     """Show the whole log."""
-    return api.logs(call, job, query)
+    return job_results.logs(call, job, query)
 
 
 @pages.route("GET", "/jobs/<id:job>/output", role="viewer", produces="application/octet-stream")
 def output(call: Call, job: str) -> Response:
     """Download what the job has made."""
-    return api.output(call, job)
+    return job_results.output(call, job)
 
 
 @pages.route("GET", "/jobs/<id:job>/evaluation", role="viewer", produces=HTML)
