@@ -500,7 +500,9 @@ def test_explain_submits_waits_and_shows(run: Run, fake: Fake) -> None:
         assert json.loads(run("explanation", what, "--json").stdout) == EXPLANATION
     assert "job_1 permutation d@1" in " ".join(run("explanation", "m@2", "--list").stdout.split())
     fake.answers["GET", path] = (200, {"items": [], "next_cursor": None})
-    assert "nobody has explained m@2: headrace explain m@2" in run("explanation", "m@2").stderr
+    refused = run("explanation", "m@2").exception
+    assert isinstance(refused, click.ClickException)
+    assert "nobody has explained m@2: headrace explain m@2" in refused.message
 
 
 def test_attributions_are_shown_as_tables(run: Run, fake: Fake) -> None:
