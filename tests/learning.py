@@ -191,7 +191,7 @@ def run(
         columns=data.columns if data else [],
         code=code,
         validation=validation,
-        lineage={"split": spec["split"]} if kind == "train" else {},
+        lineage={"split": spec["split"]} if kind in ("train", "reproduce") else {},
     )
     (folder / "task.json").write_text(task.model_dump_json())
     messages: list[BaseModel] = []

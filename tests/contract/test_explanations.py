@@ -30,6 +30,9 @@ def test_they_are_as_the_document_says(tmp_path: Path, shared_api: Api) -> None:
 def test_a_version_has_them_newest_first(api: Api) -> None:
     api.ready_dataset()
     version = api.model_version()
+    with api.parts.database.transaction() as session:
+        row = registry.version(session, "default", "iris", version)
+        row.signature = {"inputs": [{"name": "x", "type": "number"}], "outputs": []}
     spec = {"model": "iris", "dataset": "iris", "method": "integrated_gradients"}
     job = api.submit(spec, kind="explain").json
     assert job["spec"]["model"] == f"iris@{version}"

@@ -233,6 +233,11 @@ def test_every_unsafe_route_writes_down_who_did_it(api: Api) -> None:
         "jobs.cancel": ("POST", f"jobs/{queued}/cancel", {}),
         "jobs.retry": ("POST", f"jobs/{done}/retry", {}),
         "datasets.upload": ("POST", "datasets/new/versions", {"data": b"a\n1\n", "content_type": "text/csv"}),
+        "models.upload": (
+            "POST",
+            "models/net/versions",
+            {"data": b"PK\x03\x04" + bytes(100), "content_type": "application/vnd.keras+zip"},
+        ),
         "models.set_alias": ("PUT", alias, {"json": {"version": version}}),
         "models.delete_alias": ("DELETE", alias, {}),
         "models.delete_version": ("DELETE", f"models/iris/versions/{version}", {}),

@@ -48,7 +48,7 @@ HUGE = _layer("Embedding", input_dim=10**6, output_dim=10**6)
             _network(_layer("Dense", units=3, activation="os.system")),
             ["config", "layers", 0, "config", "activation"],
         ),
-        (_network(DENSE, shape=[3, 3]), ["config", "layers", 0, "config", "batch_shape"]),
+        (_network(DENSE, shape=[3, 3]), ["config", "layers"]),
         (_network(DENSE, shape=[3]), []),
         (_network(HUGE, _layer("LSTM", units=3), DENSE, shape=[7]), ["config", "layers", 1]),
         (_network(_layer("Dense", units=10**12)), ["config", "layers", 0, "config", "units"]),

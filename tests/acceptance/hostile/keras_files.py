@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import stat
+import warnings
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -86,7 +87,12 @@ def _encrypted() -> bytes:
 
 def _twice() -> bytes:
     data = io.BytesIO(keras())
-    with zipfile.ZipFile(data, "a") as file, zipfile.ZipFile(io.BytesIO(keras())) as other:
+    with (
+        zipfile.ZipFile(data, "a") as file,
+        zipfile.ZipFile(io.BytesIO(keras())) as other,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
         file.writestr("config.json", other.read("config.json"))
     return data.getvalue()
 

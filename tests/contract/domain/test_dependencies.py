@@ -162,4 +162,6 @@ def test_a_result_has_the_entries_that_its_kind_says(
         lease = domain.claim()
     assert lease is not None
     domain.commit(lease, Done(result=result, outputs={}), {name: stored(name) for name in files})
-    assert tuple(domain.job(lease.job).result or {}) == kinds.kind(kind).RESULT
+    # Folds are told only where there are some.
+    entries = [name for name in kinds.kind(kind).RESULT if name != "cross_validation"]
+    assert list(domain.job(lease.job).result or {}) == entries

@@ -43,6 +43,10 @@ def ended(ready: Deployment, job: Job, count: int) -> None:
     ready.until(enough, f"{job.id} has not {count} trials")
 
 
+def is_halfway(part: Job) -> bool:
+    return State(part.state) is State.RUNNING and 0 < part.fraction < 0.9
+
+
 def outcome(ready: Deployment, job: Job) -> tuple[list[tuple[Any, ...]], Any]:
     """Return each trial, and the number of the best."""
     for count in range(1, TRIALS + 1):
@@ -58,10 +62,10 @@ def outcome(ready: Deployment, job: Job) -> tuple[list[tuple[Any, ...]], Any]:
 def test_killed_workers_change_nothing_of_what_is_tried_and_found(ready: Deployment) -> None:
     ready.start_worker()  # two slots
     calm = outcome(ready, tune(ready, 0.0))
-    job = tune(ready, 0.3)
+    job = tune(ready, 1.0)
     for number in range(KILLS):
         ended(ready, job, number * TRIALS // KILLS)
-        ready.until(lambda: bool(ready.job_processes()), "no trial runs")
+        ready.until(lambda: any(is_halfway(part) for part in parts(ready, job)), "no trial runs")
         worker = ready.worker
         worker.kill()
         worker.wait()

@@ -215,7 +215,7 @@ def test_a_wrong_field_is_refused_by_its_name(field: str, wrong: Any) -> None:
     ("field", "wrong"),
     [
         ("kind", "ingest"),
-        ("kind", "tune"),
+        ("kind", "distil"),
         ("priority", 10),
         ("priority", "5"),
         ("priority", 5.0),

@@ -84,7 +84,8 @@ def test_images_are_files_in_base64(cnn: learning.Ran, tmp_path: Path) -> None:
     table = learning.digits(tmp_path).table.slice(0, 20).to_pydict()
     images = [{"image": base64.b64encode(image).decode()} for image in table["image"]]
     labels = [p["label"] for p in online.answer(predictor, images)["predictions"]]
-    assert sum(a == b for a, b in zip(labels, table["label"], strict=True)) >= 18
+    assert labels == predictor.predict(learning.digits(tmp_path).table.slice(0, 20))["prediction"].to_pylist()
+    assert sum(a == b for a, b in zip(labels, table["label"], strict=True)) >= 16
     (error,) = online.answer(predictor, [images[0], {"image": "no base64!"}])["errors"]
     assert error == {
         "loc": ["instances", 1, "image"],

@@ -37,7 +37,7 @@ def test_a_cnn_learns_digits(cnn: learning.Ran) -> None:
 
 def test_its_curves_and_its_progress_are_told(cnn: learning.Ran) -> None:
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-        assert len(cnn.curve(name)) == 5
+        assert len(cnn.curve(name)) == 6
     assert cnn.curve("loss")[-1] < cnn.curve("loss")[0] / 2
     assert cnn.fractions() == sorted(cnn.fractions())
     assert cnn.fractions()[-1] == 1

@@ -19,6 +19,8 @@ LIGHT = (
     "PIL.PngImagePlugin",
     "PIL.PpmImagePlugin",
     "encodings.cp437",
+    # PyArrow imports it at the first array where it is installed.
+    "pandas",
     "pyarrow.csv",
     "pyarrow.parquet",
     "headrace_workers.engine.main",
