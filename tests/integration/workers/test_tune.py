@@ -66,10 +66,11 @@ def test_killed_workers_change_nothing_of_what_is_tried_and_found(ready: Deploym
     for number in range(KILLS):
         ended(ready, job, number * TRIALS // KILLS)
         ready.until(lambda: any(is_halfway(part) for part in parts(ready, job)), "no trial runs")
-        worker = ready.worker
-        worker.kill()
-        worker.wait()
-        ready.start_worker()
+        for worker in [each for each in ready.workers if each.poll() is None]:
+            worker.kill()
+            worker.wait()
+        for _ in range(2):
+            ready.start_worker()
     assert outcome(ready, job) == calm
     assert sum(part.attempt for part in parts(ready, job)) > TRIALS
     assert ready.versions() == 2
