@@ -22,6 +22,8 @@ AGAIN_S = (0.3, 2.0)
 """How long after a request without an answer it is sent again, at random between these."""
 AGAIN = 0.02
 """The share of requests that are sent again although they were answered: the answer has to be the same."""
+REFUSALS = (409, 429, 503, 507)
+"""What a server may answer to a submission amid faults; 507 while the disk is full. It is sent again."""
 _TIMEOUT_S = 20.0
 
 
@@ -123,7 +125,7 @@ class Client:
                 body = body | {"depends_on": [request.after.job]}
             answer = self._ask("POST", "/jobs", params=params, headers=headers, json=body)
         if answer is None or not answer.is_success:
-            if answer is not None and answer.status_code not in (409, 429, 503):
+            if answer is not None and answer.status_code not in REFUSALS:
                 self._refused(f"{entry.key} was answered {answer.status_code}: {answer.text[:300]}")
             self.counts["submissions sent again"] += 1
             self._later(request, self._rng.uniform(*AGAIN_S))
