@@ -223,6 +223,22 @@ def test_who_is_too_slow_is_let_go_and_comes_back(api: Api, worker: Worker) -> N
     assert seen + rest == everything.result()
 
 
+def test_who_knows_more_than_the_poller_sees_nothing_twice(
+    api: Api, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(live.Feed, "_run", lambda feed: None)  # it looks when this test says so
+        first = _open(api, worker.lease.job)
+        worker.tell(3)
+        listed = api.get(f"/api/v1/jobs/{worker.lease.job}/events").json["items"][-1]["seq"]
+        second = _open(api, worker.lease.job, headers={"Last-Event-ID": str(listed)})
+        worker.tell(1)
+        worker.fail()
+        api.parts.feed.look()
+        assert [number for number, _, _ in _all(first)] == list(range(1, listed + 3))
+        assert [number for number, _, _ in _all(second)] == [listed + 1, listed + 2]
+
+
 def _until_seen_or_gone(feed: live.Feed, job: str, number: int) -> None:
     feed.look()
     assert feed.heads().get(job, number) >= number

@@ -9,6 +9,7 @@ to every viewer's queue, so that a hundred viewers of one job cost one query and
 
 - A viewer joins its job's channel first and then reads from SQL what came before the channel's number. So it
   sees every event once and in order, whenever it came; resuming (`Last-Event-ID`) is nothing special.
+  It may know more than its channel, having listed events that the poller has yet to find: it is spared those.
 - A viewer too slow to empty its queue is let go. It comes back where it was.
 - Each stream holds one thread of the server: `Feed` opens so many at most, for which the server has threads
   beyond those that answer the other requests (`headrace_web.server`).
@@ -84,7 +85,8 @@ class Feed:
                     self._poller.start()
             else:
                 stream.end()
-            stream.begin(min(after, head), head)
+            # The viewer may have listed events that the channel has yet to pass on.
+            stream.begin(min(after, max(head, job.event_seq)), head)
             return stream
 
     def heads(self) -> dict[str, int]:
@@ -164,7 +166,10 @@ class Feed:
             text = self._write(rows)
             final = rows[-1].type == "state" and rows[-1].data["state"] in FINAL
             for stream in list(channel.streams):
-                keeps_up = stream.put(text)
+                if rows[0].seq <= stream.after:
+                    keeps_up = stream.put(self._write([row for row in rows if row.seq > stream.after]))
+                else:
+                    keeps_up = stream.put(text)
                 if final:
                     stream.end()
                 if final or not keeps_up:
@@ -192,6 +197,7 @@ class Stream:
 
     def __init__(self, feed: Feed, job: str, check: Callable[[], object]) -> None:
         self.job = job
+        self.after = 0
         self._feed = feed
         self._check = check
         self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -200,7 +206,8 @@ class Stream:
         self._pieces: Iterator[str] = iter(())
 
     def begin(self, after: int, until: int) -> None:
-        """Start with the stored events from ``after`` to ``until``."""
+        """Start with the stored events from ``after`` to ``until``; the viewer has seen those up to ``after``."""
+        self.after = after
         self._pieces = self._all(after, until)
 
     def put(self, text: str) -> bool:
