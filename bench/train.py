@@ -59,7 +59,14 @@ def run_job(client: Client, data: Mnist) -> Run:
         "model": dataset_name(data),
         "dataset": dataset_name(data),
         "algorithm": "cnn",
-        "params": {"epochs": 5, "batch_size": 32, "filters": [32, 64], "dense": [], "dropout": 0.0},
+        "params": {
+            "epochs": 5,
+            "batch_size": 32,
+            "filters": [32, 64],
+            "dense": [],
+            "dropout": 0.0,
+            "schedule": None,
+        },
         "target": "label",
         "split": {
             "by": "random",

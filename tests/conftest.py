@@ -3,6 +3,7 @@ PostgreSQL, each time on a schema of its own, freshly migrated."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -11,7 +12,11 @@ from pathlib import Path
 import pytest
 
 from headrace import db
+from headrace_workers.server_process import ENVIRONMENT
 from services import new_database, postgresql, redis_server
+
+# Models trained in a test's own process have the bits of those that job processes train.
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = ENVIRONMENT["TF_ENABLE_ONEDNN_OPTS"]
 
 # TensorFlow brings an older SQLite, whose symbols are taken by whatever is loaded after it. In the product no
 # process has both; here the first module of tests that imports Keras would decide for all the others.

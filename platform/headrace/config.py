@@ -107,13 +107,6 @@ class Settings(BaseModel):
             description="What a busy core takes; by it energy is estimated where the machine does not tell",
         ),
     ] = 10.0
-    onednn: Annotated[
-        Literal["auto", "on", "off"],
-        Field(
-            description="oneDNN's kernels in TensorFlow: on is up to twice as fast where TensorFlow leaves "
-            "them off (processors without VNNI), but changes bits; auto: as TensorFlow chooses"
-        ),
-    ] = "auto"
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
         BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),

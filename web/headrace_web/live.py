@@ -206,7 +206,7 @@ class Stream:
         self._pieces: Iterator[str] = iter(())
 
     def begin(self, after: int, until: int) -> None:
-        """Start with the stored events from ``after`` to ``until``; the viewer has seen those up to ``after``."""
+        """Start with the stored events from the last one seen, ``after``, to ``until``."""
         self.after = after
         self._pieces = self._all(after, until)
 

@@ -31,7 +31,6 @@ from headrace_workers.attempt import Site, run_attempt
 from headrace_workers.hearing import Hearing
 from headrace_workers.job_process import ForkServer
 from headrace_workers.scratch import Scratch, sweep
-from headrace_workers.server_process import ONEDNN
 
 SEEN_EVERY_S = 5.0
 _READY_PATIENCE_S = 1.0
@@ -81,7 +80,6 @@ class Supervisor:
         sweep(self._scratch)
         # Job processes must find the plug-ins that this process finds.
         same_code = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        environment = {**same_code, **ONEDNN[settings.onednn]}
         db, dispatcher = dispatching_database(settings.database_url, settings.broker_url)
         store = open_store(settings.artifacts_url)
         artifacts.guard(db, store)
@@ -89,7 +87,7 @@ class Supervisor:
             with ExitStack() as stack:
                 scratch = stack.enter_context(Scratch(self._scratch))
                 started = {
-                    preload: stack.enter_context(ForkServer(preload, scratch, environment=environment))
+                    preload: stack.enter_context(ForkServer(preload, scratch, environment=same_code))
                     for preload in set(self._preloads.values())
                 }
                 site = Site(

@@ -7,13 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import learning
 from headrace.specs.algorithms import algorithm
 from headrace.specs.task import Task
-from headrace_workers.engine import environment
-from headrace_workers.server_process import ONEDNN
 
 FORKING = """
 import hashlib, json, os, sys, threading
@@ -68,15 +64,3 @@ def test_forked_children_train_to_the_same_bits(tmp_path: Path) -> None:
     assert digests[0] == digests[1] != digests[2]
     # Everything but where it comes from is in the package, so equal runs write equal bytes.
     assert one["package"] == same["package"]
-
-
-def test_the_environment_tells_which_kernels_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    try:
-        for chosen, variables in ONEDNN.items():
-            monkeypatch.delenv(environment.ONEDNN, raising=False)
-            for name, value in variables.items():
-                monkeypatch.setenv(name, value)
-            environment.installation.cache_clear()
-            assert environment.installation().get("onednn") == {"on": "1", "off": "0"}.get(chosen)
-    finally:
-        environment.installation.cache_clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
 import platform
 import re
 from functools import cache
@@ -13,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("keras", "numpy", "pillow", "pyarrow", "scikit-learn", "tensorflow", "tensorflow-cpu")
-
-ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-"""TensorFlow's variable, which says whether it is to use oneDNN's kernels; unset, the processor decides."""
 
 CPU_FLAGS = re.compile(r"sse4_[12]|avx.*|fma|f16c|amx_.*|asimd.*|sve.*|bf16|i8mm")
 """Instruction sets by which the kernels of NumPy and oneDNN choose their code."""
@@ -42,7 +38,6 @@ def installation() -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu_flags": _cpu_flags(),
         "code": {"version": metadata.version("headrace"), "digest": _code_digest()},
-        **({"onednn": chosen} if (chosen := os.environ.get(ONEDNN)) else {}),
     }
 
 

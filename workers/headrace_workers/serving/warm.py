@@ -22,7 +22,6 @@ from headrace.specs.task import Failed, Progress
 from headrace_workers.job_pipes import Event, Exited, LogLines
 from headrace_workers.job_process import ForkServer, JobProcess
 from headrace_workers.scratch import Scratch
-from headrace_workers.server_process import ONEDNN
 from headrace_workers.serving.process import PACKAGE_FILE, SOCKET_FILE
 
 log = logging.getLogger(__name__)
@@ -161,9 +160,7 @@ class WarmModels:
     def _server(self, preload: str) -> ForkServer:
         with self._lock:
             if preload not in self._servers:
-                self._servers[preload] = ForkServer(
-                    preload, self._scratch, environment=ONEDNN[self._settings.onednn]
-                )
+                self._servers[preload] = ForkServer(preload, self._scratch)
                 self._servers[preload].start()
             return self._servers[preload]
 
