@@ -4,11 +4,9 @@ import ast
 import re
 from pathlib import Path
 
-# The fork server may, to scrub it: job processes get a clean one. What is left there is TensorFlow's, and
-# is recorded with what was trained under it.
+# The fork server may, to scrub it: job processes get a clean one.
 READS_THE_ENVIRONMENT = {
     "platform/headrace/config.py",
-    "workers/headrace_workers/engine/environment.py",
     "workers/headrace_workers/fork_server.py",
 }
 WRITES_STATES = {"platform/headrace/jobs/transitions.py"}

@@ -88,6 +88,7 @@ def test_a_job_sees_nothing_of_its_supervisor(runner: Runner, monkeypatch: pytes
     assert set(environ) == {
         *("PATH", "LANG", "HOME", "PYTHONHASHSEED", "TF_CPP_MIN_LOG_LEVEL", "CUDA_VISIBLE_DEVICES"),
         *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "JE_ARROW_MALLOC_CONF", "PYTHONPATH"),
+        "TF_ENABLE_ONEDNN_OPTS",
     }
     assert list(Path(environ["HOME"]).iterdir()) == []
     assert found["fds"] == [0, 1, 2, found["message_fd"]]

@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 
 from headrace_workers.engine.algorithms.base import Arrays, Problem
 
-BLOCK_ROWS = 128
-"""Rows of one call. Matrix kernels differ in their last bits between sizes, so there is only this one."""
+BLOCK_ROWS = 144
+"""Rows of one call. Matrix kernels differ in their last bits between sizes, so there is only this one.
+
+oneDNN's take rows by 6 (AVX2) or 48 (AVX-512) and what is left by other code, in whose place a row would
+have other last bits: this is a multiple of both.
+"""
 
 
 class Forward:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from headrace_workers.engine.algorithms.base import Arrays
 from headrace_workers.engine.data.seen import Seen
+from headrace_workers.engine.training.forward import BLOCK_ROWS
 
-USERS, ITEMS = 128, 8192
-"""Users and items of one block. Matrix kernels differ in their last bits between sizes, so users are filled
-up to a whole block, and a user's list does not depend on whose lists are made beside it."""
+USERS, ITEMS = BLOCK_ROWS, 8192
+"""Users and items of one block. Users are filled up to a whole block, so that a user's list does not depend on
+whose lists are made beside it."""
 
 NONE = -1
 """Stands for an item where there are fewer than were asked for."""
