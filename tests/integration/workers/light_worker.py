@@ -1,4 +1,5 @@
-"""A worker like ``headrace worker``, but without TensorFlow in its fork servers, so that it starts fast."""
+"""A worker like ``headrace worker``, but without TensorFlow and scikit-learn in its fork servers: it starts
+fast."""
 
 import os
 import signal
@@ -9,9 +10,11 @@ from headrace.config import Settings
 from headrace_workers.supervisor import Supervisor
 from headrace_workers.tickets import Consumer, make_app
 
+BARE = "headrace_workers.engine.preload:bare"
+
 settings = Settings.load()
 logs.configure(settings, "worker")
-supervisor = Supervisor(settings, preloads={"plain": "light", "tensorflow": "light"})
+supervisor = Supervisor(settings, preloads={"plain": BARE, "tensorflow": BARE})
 signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=supervisor.stop).start())
 consumer = Consumer(make_app(supervisor.settings, supervisor.wake), supervisor.name)
 supervisor.on_deaf = consumer.reconnect

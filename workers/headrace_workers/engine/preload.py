@@ -52,19 +52,26 @@ HEAVY = (
 )
 
 
-def light() -> None:
-    """Import what jobs without TensorFlow need."""
-    for name in (*LIGHT, *SCIENCE):
+def bare() -> None:
+    """Import what every job needs; algorithms that are built on scikit-learn import it themselves then."""
+    for name in LIGHT:
         import_module(name)
     for package in (kinds, tasks, evaluation):
         for module in pkgutil.iter_modules(package.__path__):
             import_module(f"{package.__name__}.{module.name}")
-    _algorithms("plain")
     environment.installation()
 
 
+def light() -> None:
+    """Import what jobs without TensorFlow need."""
+    bare()
+    for name in SCIENCE:
+        import_module(name)
+    _algorithms("plain")
+
+
 def heavy() -> None:
-    """Import what every job needs."""
+    """Import what all jobs need."""
     light()
     for name in HEAVY:
         import_module(name)
