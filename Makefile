@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup demo run test deployment conformance resume crash-store chaos lint format bench bench-faults claims bench-quality lock clean
+.PHONY: help setup demo run test deployment conformance resume crash-store chaos lint format bench bench-faults fuzz claims bench-quality lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,7 +30,7 @@ run: $(BASE) ## Run everything on this machine until Ctrl-C, data in ./headrace-
 
 test: lint ## Run the whole gate: format, lint, types, import contracts, tests (ARGS= goes to pytest)
 	@scripts/install_test_services.sh
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 deployment: $(DEV) ## Run the compose file, RabbitMQ, a rolling upgrade, backup and restore for real
 	@scripts/install_test_services.sh
@@ -71,6 +71,9 @@ bench-faults: $(DEV) ## Measure a million jobs, a broker that is frozen or gone,
 	@failed=; for script in bench/scale.py bench/broker.py bench/faults.py; do echo "== $$script"; \
 		$(BIN)/python $$script || failed="$$failed $$script"; done; \
 		test -z "$$failed" || { echo "not met:$$failed" >&2; exit 1; }
+
+fuzz: $(DEV) ## Send thousands of requests made from the OpenAPI document: no fault, no leak, as documented
+	EXAMPLES=60 $(BIN)/pytest --timeout 1800 tests/contract/test_schema.py $(ARGS)
 
 claims: $(DEV) ## Start 10,000 queued jobs of three projects, on each database: in the very order of the rule
 	STARTS=10000 $(BIN)/pytest --timeout 1800 tests/contract/domain/test_claim_order.py $(ARGS)

@@ -6,6 +6,7 @@ other project: the word `MARK` is planted in whatever that one could put anywher
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ from headrace.jobs.tables import Job
 schemathesis.serializer.alias("application/vnd.keras+zip", "application/octet-stream")
 
 SEED = 20270102
-EXAMPLES = 54
+EXAMPLES = int(os.environ.get("EXAMPLES", "14"))
 """For each operation: so many that fit the document, and as many that do not."""
 MARK = "zebrafinch"
 CHECKS: list[CheckFunction] = [
@@ -149,7 +150,7 @@ def kept(api: Api, word: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_thousands_of_requests_from_the_schema(world: World) -> None:
+def test_requests_from_the_schema(world: World) -> None:
     print(f"seed {SEED}")
     began = time.process_time()
     schema = schemathesis.openapi.from_dict(_without_tuples(world.api.get("/openapi.json").json))
@@ -165,9 +166,9 @@ def test_thousands_of_requests_from_the_schema(world: World) -> None:
         f"{statuses.total()} requests, {len(operations)} operations, {dict(statuses)}, {spent:.0f} s of CPU"
     )
     assert not faults, "\n\n".join(faults[:10])
-    assert statuses.total() >= 5000
+    assert statuses.total() >= 90 * EXAMPLES
     # Were most of them refused at the door, the rest would show little.
-    assert sum(count for status, count in statuses.items() if status < 300) > 1000
+    assert sum(count for status, count in statuses.items() if status < 300) > statuses.total() / 5
 
 
 def _without_tuples(document: Any) -> Any:

@@ -12,8 +12,8 @@ from headrace_workers.engine.data.seen import Seen
 from headrace_workers.engine.training.forward import BLOCK_ROWS
 
 USERS, ITEMS = BLOCK_ROWS, 8192
-"""Users and items of one block. Users are filled up to a whole block, so that a user's list does not depend on
-whose lists are made beside it."""
+"""Users and items of one block. Users are filled up to a whole block: a list does not depend on
+whose others are made beside it."""
 
 NONE = -1
 """Stands for an item where there are fewer than were asked for."""
