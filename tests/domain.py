@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from headrace.artifacts.store import Stored
 from headrace.datasets import service as datasets
 from headrace.db import Base, Database, is_postgresql
 from headrace.errors import HeadraceError
-from headrace.jobs import claims, kinds, leases, service, transitions
+from headrace.jobs import claims, coordinators, kinds, leases, service, transitions
 from headrace.jobs.leases import Lease
 from headrace.jobs.tables import Job, JobEvent
 from headrace.scheduler import tick
@@ -59,6 +59,7 @@ class Domain:
 
     db: Database
     now: datetime = NOW
+    _resting: dict[str, coordinators.Mark] = field(default_factory=dict)
 
     def do(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """Call ``function`` with a session, in a transaction of its own."""
@@ -139,7 +140,7 @@ class Domain:
 
     def tick(self, after_s: float = 0) -> None:
         self.now += timedelta(seconds=after_s)
-        tick(self.db, backoff=BACKOFF, now=self.now)
+        tick(self.db, backoff=BACKOFF, now=self.now, resting=self._resting)
 
     def job(self, job: str) -> Job:
         with self.db.read() as session:

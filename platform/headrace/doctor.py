@@ -30,8 +30,7 @@ from headrace.config import Settings, redact
 from headrace.db import AWAY, OLDEST_SQLITE, Database, clock
 from headrace.errors import HeadraceError, Unauthenticated
 from headrace.jobs import queues, workers
-from headrace.jobs.states import State
-from headrace.jobs.tables import Job
+from headrace.jobs.tables import Job, holds_slot
 
 LITTLE_DISK = 5 * 10**9
 NO_DISK = 500 * 10**6
@@ -233,9 +232,7 @@ def _workers(session: Session, settings: Settings) -> Finding:
 def _scheduler(session: Session, settings: Settings) -> Finding:
     """A lease that is long over and was not taken back: nobody ticks."""
     since = clock(session) - timedelta(seconds=10 * settings.tick_s + settings.lease_s)
-    late = session.scalar(
-        select(func.count()).where(Job.state == State.RUNNING, Job.lease_expires_at < since)
-    )
+    late = session.scalar(select(func.count()).where(holds_slot(), Job.lease_expires_at < since))
     if late:
         message = f"{late} jobs of lost workers were not taken back"
         return Finding("scheduler", "error", message, "headrace scheduler")

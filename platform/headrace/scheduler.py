@@ -32,7 +32,7 @@ from headrace.dispatch import dispatching_database
 from headrace.errors import StorageFailed
 from headrace.jobs import coordinators, dependencies, retention, transitions, workers
 from headrace.jobs.states import State
-from headrace.jobs.tables import Job, coordinates, in_state
+from headrace.jobs.tables import Job, coordinates, holds_slot, in_state
 from headrace.schedules import service as schedules
 
 _BATCH = 200
@@ -49,10 +49,12 @@ def tick(
     backoff: transitions.Backoff,
     kept_for: timedelta | None = None,
     now: datetime | None = None,
+    resting: dict[str, coordinators.Mark] | None = None,
 ) -> None:
     """Do everything that is due. ``now`` is the database's time unless given, which tests do.
 
-    ``kept_for`` is how long progress and logs of ended jobs are kept, None for ever.
+    ``kept_for`` is how long progress and logs of ended jobs are kept, None for ever. ``resting`` is what one
+    tick tells the next, so that this one does not look at what has not changed.
     """
     with db.read() as session:
         now = now or clock(session)
@@ -67,12 +69,12 @@ def tick(
     def start(session: Session, job: Job) -> None:
         transitions.begin(session, job, now=moment)
 
-    _each(db, take_back, in_state(State.RUNNING), Job.lease_expires_at < now)
+    _each(db, take_back, holds_slot(), Job.lease_expires_at < now)
     # Again while one has moved: the next in its chain may follow.
     while _each(db, advance, in_state(State.WAITING), pick=dependencies.unblocked):
         pass
     _each(db, start, coordinates(), Job.state == State.QUEUED)
-    _coordinate(db, now)
+    _coordinate(db, now, {} if resting is None else resting)
     _fire(db, now)
     with db.transaction() as session:
         idempotency.purge(session, now)
@@ -89,10 +91,11 @@ def run(settings: Settings, stop: threading.Event) -> None:
     kept_for = timedelta(days=settings.keep_events_days) if settings.keep_events_days else None
     collecting = threading.Thread(target=_collect, args=(settings, db, stop), name="collector")
     collecting.start()
+    resting: dict[str, coordinators.Mark] = {}
     while not stop.wait(settings.tick_s):
         pulse.beat(settings, "scheduler")
         try:
-            tick(db, backoff=backoff, kept_for=kept_for)
+            tick(db, backoff=backoff, kept_for=kept_for, resting=resting)
         except AWAY as error:
             _log.warning("tick failed, trying again: %s", error)
     collecting.join()
@@ -123,16 +126,25 @@ def _collect(settings: Settings, db: Database, stop: threading.Event) -> None:
             wait_s = _COLLECT_RETRY_S
 
 
-def _coordinate(db: Database, now: datetime) -> None:
-    """Let every coordinator go on. What is to be done is thought out before anything is locked."""
+def _coordinate(db: Database, now: datetime, resting: dict[str, coordinators.Mark]) -> None:
+    """Let every coordinator go on. What is to be done is thought out before anything is locked.
+
+    ``resting`` are those that had nothing to do, and their marks then: while these are the same they have
+    nothing to do still.
+    """
     with db.read() as session:
-        query = select(Job.id).where(coordinates(), Job.state == State.RUNNING)
-        found = session.scalars(query.order_by(Job.id)).all()
-    for job_id in found:
+        found = coordinators.marks(session)
+    for job_id in resting.keys() - found.keys():
+        del resting[job_id]
+    for job_id, mark in found.items():
+        if resting.get(job_id) == mark:
+            continue
         try:
             with db.read() as session:
                 plan = coordinators.plan(session, session.get_one(Job, job_id))
-            if plan is not None:
+            if plan is None:
+                resting[job_id] = mark
+            else:
                 _locked(db, partial(coordinators.carry_out, plan=plan, now=now), job_id, coordinates())
         except AWAY:
             raise

@@ -16,7 +16,7 @@ Problem = Callable[..., dict[str, Any]]
 COLUMNS = {"month": "timestamp", "shop": "category", "price": "number", "sold": "integer", "note": "text"}
 PARAMS = {"time": "month", "series": ["shop"], "horizon": 12}
 SALES = TRAIN | {"dataset": "sales", "algorithm": "forecast", "target": "sold", "params": PARAMS}
-ROWS = 100
+ROWS, TIMES = 100, 60
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -26,6 +26,7 @@ def sales(shared_api: Api) -> None:
         row: DatasetVersion = datasets.version(session, "default", "sales", version)
         row.columns = [{"name": name, "type": type, "nullable": True} for name, type in COLUMNS.items()]
         row.rows = ROWS
+        row.distinct_times = {"month": TIMES}
 
 
 @pytest.mark.parametrize(
@@ -39,9 +40,9 @@ def sales(shared_api: Api) -> None:
         ({"params": PARAMS | {"time": "price"}}, ["params", "time"], "'price' is a number column"),
         ({"params": PARAMS | {"time": "when"}}, ["params", "time"], "there is no column 'when'"),
         (
-            {"params": PARAMS | {"horizon": ROWS}},
+            {"params": PARAMS | {"horizon": TIMES}},
             ["params", "horizon"],
-            "100 steps are more than a series can have",
+            "60 steps are more than a series can have here: there are 60 different times in month",
         ),
         ({"params": PARAMS | {"series": ["price"]}}, ["params", "series"], "categories tell series"),
         ({"params": PARAMS | {"series": ["month"]}}, ["params", "series"], "is the same column as time"),

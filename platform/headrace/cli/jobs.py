@@ -43,7 +43,11 @@ def wait_options(command: F) -> F:
 @click.option("--priority", type=click.IntRange(0, 9), help="9 first.")
 @click.option("--queue", help="Queue to wait in.")
 @click.option("--max-attempts", type=click.IntRange(min=1), help="Failures after which it has failed.")
-@click.option("--timeout-s", type=click.IntRange(min=1), help="Longest run of one attempt, in seconds.")
+@click.option(
+    "--timeout-s",
+    type=click.IntRange(min=1),
+    help="Longest run of one attempt, or of each part's, in seconds.",
+)
 @click.option("--depends-on", multiple=True, metavar="JOB", help="Job that must succeed before.")
 @click.option(
     "--result",

@@ -28,6 +28,7 @@ class DatasetVersion(Base):
     """One uploaded file and, once its ingest job has succeeded, the typed table made of it.
 
     There is no column for the state: it is ``ready`` when ``columns`` is there, else what the job says.
+    ``distinct_times``: how many distinct values each timestamp column has, as far as they were counted.
     The bytes (``source``, ``data``, ``profile``, ``rows``) are artifacts of this row's id.
     """
 
@@ -51,4 +52,5 @@ class DatasetVersion(Base):
     created_at: Mapped[datetime]
     created_by: Mapped[str | None]
     rows: Mapped[int | None] = mapped_column(BigInteger)
+    distinct_times: Mapped[dict[str, Any] | None]
     columns: Mapped[list[Any] | None]

@@ -27,9 +27,9 @@ function            from → to               cause
 ``lose``            running → failed        the same, failures spent
 ``hand_back``       running → queued        a clean shutdown; no failure
 ``cancel``          → cancelled             a person asked, or a dependency did not succeed
-``begin``           queued → running        a coordinator: `tick` saw it; its lease is its time limit
+``begin``           queued → running        a coordinator: `tick` saw it; its lease never ends
 ``complete``        running → succeeded     a coordinator: its parts have ended, its effects commit
-``break_off``       running → failed        a coordinator: a part ended badly, or time was up
+``break_off``       running → failed        a coordinator: a part ended badly
 ``stop``            → cancelled             a coordinator was asked to, or ended, with parts unfinished
 ==================  ======================  ============================================================
 

@@ -1,20 +1,21 @@
 """Coordinators: jobs whose work is other jobs, their parts. `tick` advances them as their parts end.
 
 A coordinator runs in no slot, so that it needs none: with one slot its parts run one after another, and a
-quota of one running job lets them through. Nobody holds its lease, which is its time limit. What it does
-next is planned from its parts alone (`headrace.jobs.kinds`), outside of any transaction that writes, since
-that may take a while; then done under the lock of its row, where what has been overtaken is left out: a part
-that is there is not made again, one that has ended is not cancelled. So any number of schedulers may advance
-one coordinator, and one that dies half-way has done nothing or all of a step.
+quota of one running job lets them through. Nobody holds its lease, which never ends. What it does next is
+planned from its parts alone (`headrace.jobs.kinds`), outside of any transaction that writes, since that may
+take a while; then done under the lock of its row, where what has been overtaken is left out: a part that is
+there is not made again, one that has ended is not cancelled. So any number of schedulers may advance one
+coordinator, and one that dies half-way has done nothing or all of a step.
 
 ::
 
     queued ──▶ running ──every part has ended as it should──▶ succeeded: the effects, in one transaction
-                  ├── a part ended badly, time is up, a plan that cannot be carried out ──▶ failed
+                  ├── a part ended badly, or a plan cannot be carried out ──▶ failed
                   └── cancelled by a person ──▶ cancelled
                   in the two last cases all parts that have not ended are cancelled with it
 
-A coordinator has one attempt: ``max_attempts`` is that of its parts.
+A coordinator has one attempt: ``max_attempts`` is that of its parts, and so is ``timeout_s``, the limit of
+each of their attempts. How long the whole takes depends on how many slots there are, and has no limit.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from headrace.db import new_id
 from headrace.errors import HeadraceError
@@ -31,16 +32,32 @@ from headrace.jobs import dependencies, events, kinds, transitions
 from headrace.jobs.events import Event
 from headrace.jobs.kinds import Part, Plan
 from headrace.jobs.states import FINAL, State
-from headrace.jobs.tables import COORDINATOR, Job
+from headrace.jobs.tables import COORDINATOR, Job, coordinates
 from headrace.origin import Origin, acting
 
 _STEP = 0.001
 """A smaller step of progress is not worth an event."""
 
+Mark = tuple[int, int]
+"""How many events a coordinator has, and how many all its parts have together."""
+
 
 def parts(session: Session, job_id: str) -> Sequence[Job]:
     """Return the parts of a coordinator, oldest first."""
     return session.scalars(select(Job).where(Job.parent == job_id).order_by(Job.id)).all()
+
+
+def marks(session: Session) -> dict[str, Mark]:
+    """Return a mark of every coordinator that runs, oldest first.
+
+    It is another one once anything has happened to the job or to one of its parts, which costs one query and
+    no look at any of them.
+    """
+    part = aliased(Job)
+    happened = select(func.sum(part.event_seq)).where(part.parent == Job.id).scalar_subquery()
+    query = select(Job.id, Job.event_seq, happened).where(coordinates(), Job.state == State.RUNNING)
+    rows = session.execute(query.order_by(Job.id)).all()
+    return {job_id: (own, int(others or 0)) for job_id, own, others in rows}
 
 
 def plan(session: Session, job: Job) -> Plan | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -22,6 +22,8 @@ from headrace.jobs import checkpoints, costs, events
 from headrace.jobs.leases import Lease, hold
 from headrace.jobs.states import FINAL, NEXT, State
 from headrace.jobs.tables import COORDINATOR, Job, JobTag
+
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +82,11 @@ def start(session: Session, job: Job, *, worker: str, now: datetime, lease_s: fl
 
 
 def begin(session: Session, job: Job, *, now: datetime) -> None:
-    """Let a queued coordinator, which the caller has locked, begin. Its lease, which nobody holds, is its
-    time limit.
-    """
+    """Let a queued coordinator, whose row the caller has locked, begin. Its lease never ends."""
     job.attempt += 1
     job.started_at = job.started_at or now
     job.lease_token = secrets.token_hex(16)
-    job.lease_expires_at = now + timedelta(seconds=job.timeout_s)
+    job.lease_expires_at = NEVER
     _move(session, job, State.RUNNING, now)
 
 
@@ -128,14 +128,7 @@ def fail(
 
 
 def lose(session: Session, job: Job, *, now: datetime, backoff: Backoff) -> None:
-    """Take a running job, whose row the caller has locked, from a worker that let its lease expire.
-
-    That of a coordinator is its time limit.
-    """
-    if job.lane == COORDINATOR:
-        message = f"its parts took longer than timeout_s, {job.timeout_s} s"
-        break_off(session, job, type="TimedOut", message=message, now=now)
-        return
+    """Take a running job, whose row the caller has locked, from a worker that let its lease expire."""
     costs.end(session, job, None)
     message = f"worker lost: {job.worker} stopped renewing its lease"
     _failed(session, job, "WorkerLost", message, True, now, backoff)

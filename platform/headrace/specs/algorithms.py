@@ -53,8 +53,11 @@ class Params(Spec):
         """Return by what rows have to be divided, ``time:COLUMN``; None where it may be anything."""
         return None
 
-    def misfit_rows(self, rows: int) -> dict[str, str]:
-        """Return what does not go with a dataset of so many rows, as `misfits` does."""
+    def misfit_rows(self, rows: int, distinct_times: Mapping[str, int]) -> dict[str, str]:
+        """Return what does not go with a dataset of so many rows, as `misfits` does.
+
+        ``distinct_times``: how many distinct values timestamp columns have, where that is known.
+        """
         return {}
 
     def list_inputs(self) -> list[str]:
@@ -150,9 +153,11 @@ class Algorithm(BaseModel):
         _refuse(wrong or valid.misfit_dataset(columns, target), *loc)
         return {name for _, name in named}
 
-    def check_rows(self, params: dict[str, Any], rows: int, *loc: str | int) -> None:
+    def check_rows(
+        self, params: dict[str, Any], rows: int, distinct_times: Mapping[str, int], *loc: str | int
+    ) -> None:
         """Raise `Invalid` for those of the valid ``params`` that do not go with so many ``rows``."""
-        _refuse(self.params.model_validate(params).misfit_rows(rows), *loc)
+        _refuse(self.params.model_validate(params).misfit_rows(rows, distinct_times), *loc)
 
     def narrowed(self, params: dict[str, Any]) -> Algorithm:
         """Return the description for the valid ``params``, which may take fewer columns."""

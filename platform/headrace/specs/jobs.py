@@ -231,6 +231,14 @@ class JobRequest(Spec):
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     queue: Name = "default"
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    timeout_s: Annotated[int, Field(ge=1, le=30 * 24 * 3600)] = 3600
+    timeout_s: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=30 * 24 * 3600,
+            description="The longest run of one attempt; of a job whose work is other jobs, of one attempt "
+            "of any of these.",
+        ),
+    ] = 3600
     depends_on: Annotated[list[str], Field(max_length=100)] = []
     tags: Annotated[dict[TagKey, TagValue], Field(max_length=50)] = {}

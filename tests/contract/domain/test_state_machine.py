@@ -217,7 +217,7 @@ class Jobs(RuleBasedStateMachine):
         for name, job in self.jobs.items():
             ends = expires[name]
             if job.state == State.RUNNING and ends is not None and ends < self.domain.now:
-                self._failed(job, retryable=not job.coordinates)
+                self._failed(job, retryable=True)
         for job in self.jobs.values():  # in the order of submission, as `tick` goes
             if job.state == State.WAITING:
                 states = {self.jobs[other].state for other in job.depends_on}

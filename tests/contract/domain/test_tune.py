@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from domain import LEARNED, TRAIN, Domain, at_once
 from headrace.errors import Conflict, Invalid
-from headrace.jobs import leases, service, transitions
+from headrace.jobs import coordinators, leases, service, transitions
 from headrace.jobs.events import Event
 from headrace.jobs.leases import Lease
 from headrace.jobs.states import State
@@ -159,14 +160,42 @@ def test_so_many_trials_may_fail_as_the_spec_allows(domain: Domain) -> None:
     assert [trial["state"] for trial in told["trials"]] == ["failed", "complete", "complete"]
 
 
-def test_time_is_up_for_all_of_it(domain: Domain) -> None:
+def test_its_time_limit_is_that_of_each_attempt_of_each_trial(domain: Domain) -> None:
     job = domain.submit(kind="tune", spec=TUNE, timeout_s=60)
     domain.tick()
-    domain.tick(61)
-    failed = domain.job(job)
-    assert failed.error is not None
-    assert failed.error["type"] == "TimedOut"
-    assert {part.state for part in parts(domain, job)} == {State.CANCELLED}
+    domain.tick(100 * 24 * 3600)
+    assert domain.job(job).state == State.RUNNING
+    assert {part.timeout_s for part in parts(domain, job)} == {60}
+
+
+def test_trials_are_looked_at_only_when_something_has_happened(
+    domain: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    look = coordinators.plan
+
+    def counted(session: Session, job: Job) -> Any:
+        looks.append(job.id)
+        return look(session, job)
+
+    monkeypatch.setattr(coordinators, "plan", counted)
+    job = tune(domain)
+    for _ in range(5):
+        domain.tick(1)
+    assert len(looks) == 2, "once to begin, once to find nothing more"
+    lease = domain.claim()
+    assert lease is not None
+    domain.tick()
+    progress = Event("progress", {"fraction": 0.5, "message": ""})
+    domain.do(leases.renew, lease, now=domain.now, lease_s=15, happened=[progress])
+    domain.tick()
+    assert domain.job(job).fraction > 0
+    seen = len(looks)
+    learn(domain, lease, 0.5)
+    domain.tick()
+    domain.tick()
+    domain.tick()
+    assert len(looks) == seen + 2
 
 
 def test_a_retry_that_resumes_takes_the_trials_that_are_done(domain: Domain) -> None:

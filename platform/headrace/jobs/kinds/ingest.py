@@ -41,6 +41,7 @@ def commit(
     version = datasets.version_of_job(session, job.id)
     columns = [Column.model_validate(column) for column in done.result["columns"]]
     version.rows = done.result["rows"]
+    version.distinct_times = done.result.get("distinct_times")
     version.columns = [column.model_dump() for column in columns]
     artifacts.attach(session, project=job.project, owner=version.id, files=files, now=now)
     return {"dataset": job.spec["dataset"], "version": version.version, "rows": version.rows}

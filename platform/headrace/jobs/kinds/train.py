@@ -52,7 +52,7 @@ def resolve(session: Session, project: str, spec: TrainSpec) -> Resolved:
     chosen.check_fit(params, task, "spec", "params")
     every = _columns(version, spec)
     named = chosen.check_dataset(params, every, spec.target, "spec", "params")
-    chosen.check_rows(params, version.rows or 0, "spec", "params")
+    chosen.check_rows(params, version.rows or 0, version.distinct_times or {}, "spec", "params")
     spec = _split(spec, chosen, params)
     features = _features(spec, chosen.narrowed(params), columns, named)
     typed = [column for column in every if column.name in features]

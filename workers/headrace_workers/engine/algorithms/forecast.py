@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,13 +111,15 @@ class ForecastParams(NetworkParams):
         strange = [name for name in self.known if name not in names]
         return {"known": f"{strange[0]!r} is none of the features"} if strange else {}
 
-    def misfit_rows(self, rows: int) -> dict[str, str]:
-        """See `Params.misfit_rows`."""
+    def misfit_rows(self, rows: int, distinct_times: Mapping[str, int]) -> dict[str, str]:
+        """See `Params.misfit_rows`. A series has each time once, so none is longer than there are times."""
+        there = f"{rows} rows"
+        times = distinct_times.get(self.time or "", rows)
+        if times < rows:
+            rows, there = times, f"{times} different times in {self.time}"
         if self.horizon < rows:
             return {}
-        return {
-            "horizon": f"{self.horizon} steps are more than a series can have here: there are {rows} rows"
-        }
+        return {"horizon": f"{self.horizon} steps are more than a series can have here: there are {there}"}
 
 
 class Forecast(Network):

@@ -52,11 +52,16 @@ def run(task: Task, context: Context) -> Done:
         except ReadAgain:
             reading += 1
     columns = profile.columns(source.types)
-    _write_json(context.out / PROFILE, profile.as_json(columns, source.reasons))
+    told = profile.as_json(columns, source.reasons)
+    _write_json(context.out / PROFILE, told)
     _write_json(context.out / ROWS, sample.as_json())
     context.progress(1.0, f"{profile.rows} rows")
     return Done(
-        result={"rows": profile.rows, "columns": [c.model_dump() for c in columns]},
+        result={
+            "rows": profile.rows,
+            "columns": [c.model_dump() for c in columns],
+            "distinct_times": _distinct_times(told),
+        },
         outputs={"data": DATA, "profile": PROFILE, "rows": ROWS},
     )
 
@@ -87,6 +92,15 @@ def _write(source: Source, context: Context, reading: int) -> tuple[Profile, Sam
         if learning is not None:
             learning.result()
     return profile, sample
+
+
+def _distinct_times(profile: dict[str, Any]) -> dict[str, int]:
+    """Return how many distinct values each timestamp column has, where that is known."""
+    return {
+        name: entry["distinct"]
+        for name, entry in profile["columns"].items()
+        if entry["type"] == "timestamp" and entry["distinct"] is not None
+    }
 
 
 def _write_json(path: Path, value: Any) -> None:
