@@ -47,7 +47,7 @@ ENTRIES = [
         scaled(
             _standardised(
                 MLPRegressor(
-                    (64, 32),
+                    hidden_layer_sizes=(64, 32),
                     batch_size=32,
                     early_stopping=True,
                     validation_fraction=VALIDATION / 0.8,

@@ -78,7 +78,12 @@ ENTRIES = [
     Entry(
         "mlp",
         scaled(
-            MLPClassifier((64, 32), early_stopping=True, validation_fraction=VALIDATION / 0.8, random_state=0)
+            MLPClassifier(
+                hidden_layer_sizes=(64, 32),
+                early_stopping=True,
+                validation_fraction=VALIDATION / 0.8,
+                random_state=0,
+            )
         ),
         [{"dropout": 0.1}, {"hidden": [128, 64], "dropout": 0.1}, {"learning_rate": 0.0003}],
         stops_early=True,

@@ -42,7 +42,7 @@ ENTRIES = [
     ),
     Entry(
         "mlp",
-        scaled(MLPClassifier((64, 32), max_iter=1000, random_state=0)),
+        scaled(MLPClassifier(hidden_layer_sizes=(64, 32), max_iter=1000, random_state=0)),
         [{"dropout": 0.2, "epochs": 100}, {"hidden": [256, 128]}],
     ),
 ]
