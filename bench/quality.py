@@ -18,7 +18,8 @@ the row's functions do. Each row has
   `succeed`), fits the peer on the same training rows, and returns a `bench.quality_row.Result` of the same
   test rows, with the standard error of the difference (of paired scores, row by row, where there are any);
 - ``score(client, params)`` and ``candidates`` for ``--defaults``: our score, by the metric of ``compare``,
-  under params that are not the default ones.
+  under params that are not the default ones. Where it is judged on other rows than the test rows, `{}` is the
+  first of the candidates.
 
 The same bytes uploaded again are the same dataset version, so every row may upload. For tables, texts and
 images `bench.tables`, `bench.texts` and `bench.images` make rows of entries. A peer is a practitioner's
@@ -137,7 +138,8 @@ def _search(name: str, row: Row, stamp: Stamp, *, missing: bool) -> Callable[[Cl
                 score = row.score(client, params)
                 kept.add_score(row.algorithm, params, score, stamp)
                 print(f"{name}/{row.algorithm} {params}: {score.metric} {score.value:.4f}", flush=True)
-        default = kept.results()[row.algorithm][0].score
+        default = kept.default(row.algorithm)
+        assert default is not None
         print(quality_report.tried_line(name, row.algorithm, default, kept.scores(row.algorithm)), flush=True)
         return all(well_chosen(default, score) for _, score, _ in kept.scores(row.algorithm))
 

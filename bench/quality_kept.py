@@ -51,6 +51,12 @@ class Kept:
         found = self._scores.get(algorithm, [])
         return [(row["params"], Score(**row["score"]), Stamp(*row["stamp"])) for row in found]
 
+    def default(self, algorithm: str) -> Score | None:
+        """Return what the default params reach, measured as the others were where `{}` is among them."""
+        measured = (score for params, score, _ in self.scores(algorithm) if not params)
+        compared = (found.score for name, (found, _) in self.results().items() if name == algorithm)
+        return next(measured, None) or next(compared, None)
+
     def add_result(self, algorithm: str, result: Result, stamp: Stamp) -> None:
         """Keep a comparison in place of the one before."""
         self._rows[algorithm] = {"result": result._asdict(), "stamp": stamp}

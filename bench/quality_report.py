@@ -39,10 +39,13 @@ DEFAULTS = f"""
 
 Written by `make bench-quality ARGS=--defaults`. For each row, params that might do better were chosen by
 hand, one or two at a time, in steps of two to ten around the default (`svm`, `perceptron` and
-`random_forest`: after a grid in scikit-learn on the small tables), and tried as jobs. All were judged on
-the test rows, so that the best of them is flattered by chance, and the defaults are nearer to it than
-the ratio says. *Ratio*: default ÷ tuned (of R², of the root mean squared errors, tuned ÷ default); it
-must not be below {1 - LARGEST_LOSS:.2f}. Where it is above 1, nothing better was found.
+`random_forest`: after a grid in scikit-learn on the small tables), and tried as jobs. Tables, texts and
+images were judged on the test rows, so that the best of them is flattered by chance, and the defaults are
+nearer to it than the ratio says. Forecasts and recommendations were judged without the test rows: a series
+as it was before the test part, and one and two seasons earlier, each time by its last fifth; of ratings and
+clicks, a fifth of the rows that are no test rows. *Ratio*: default ÷ tuned (of R², of the root mean squared
+errors, tuned ÷ default); it must not be below {1 - LARGEST_LOSS:.2f}. Where it is above 1, nothing better was
+found.
 """
 
 
@@ -78,7 +81,8 @@ def tried_line(
     data: str, algorithm: str, default: Score, found: Sequence[tuple[Params, Score, Stamp]]
 ) -> str:
     """Return a row of the second table."""
-    params, best, stamp = min(found, key=lambda row: ratio(default, row[1]))
+    others = [row for row in found if row[0]]
+    params, best, stamp = min(others, key=lambda row: ratio(default, row[1]))
     return _line(
         data,
         f"`{algorithm}`",
@@ -88,7 +92,7 @@ def tried_line(
         f"{ratio(default, best):.3f}",
         _met(well_chosen(default, best)),
         f"`{json.dumps(params)}`",
-        str(len(found)),
+        str(len(others)),
         f"{stamp.commit}, {stamp.date}",
     )
 
@@ -109,11 +113,10 @@ def _not_run(name: str, rows: Sequence[Row]) -> list[Row]:
 def _tried(modules: Sequence[tuple[str, Sequence[Row]]]) -> Iterator[str]:
     for name, rows in modules:
         kept = Kept(name)
-        results = kept.results()
         for row in rows:
-            scores = kept.scores(row.algorithm)
-            if row.algorithm in results and scores:
-                yield tried_line(name, row.algorithm, results[row.algorithm][0].score, scores)
+            scores, default = kept.scores(row.algorithm), kept.default(row.algorithm)
+            if default is not None and any(params for params, _, _ in scores):
+                yield tried_line(name, row.algorithm, default, scores)
 
 
 def _met(is_met: bool) -> str:

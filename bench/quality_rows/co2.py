@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from bench.quality_row import Row
+from bench.quality_row import Params, Row
 from bench.series import MonthlySeries, Values
 from bench.series import rows as of
 from statsmodels.datasets import co2
@@ -17,7 +17,16 @@ from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 def rows() -> list[Row]:
     """Return the rows of this data set."""
-    tried = [{"window": 24}, {"window": 48}, {"epochs": 200, "early_stopping": 20}, {"calendar": False}]
+    tried: list[Params] = [
+        {},
+        {"window": 24},
+        {"window": 48},
+        {"units": 64},
+        {"dropout": 0.3},
+        {"learning_rate": 0.003},
+        {"early_stopping": 20, "epochs": 200},
+        {"calendar": False},
+    ]
     return of(_series, _smoothed, "ExponentialSmoothing, trend and season added", tried)
 
 

@@ -17,8 +17,8 @@ from bench.recommenders import row
 def rows() -> list[Row]:
     """Return the rows of this data set."""
     return [
-        row("matrix_factorization", "ratings", ({"factors": 64}, {"l2": 0.04})),
+        row("matrix_factorization", "ratings", ({}, {"factors": 64}, {"l2": 0.04}, {"l2": 0.09})),
         row("two_tower", "ratings"),
-        row("matrix_factorization", "clicks", ({"factors": 64}, {"negatives": 64})),
+        row("matrix_factorization", "clicks", ({}, {"factors": 64}, {"negatives": 128}, {"l2": 0.03})),
         row("two_tower", "clicks"),
     ]
