@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,8 @@ def train(
     base: Path | None = None,
     backbone: Path | None = None,
     members: Sequence[Path] = (),
+    held_out: Mapping[str, Path] = MappingProxyType({}),
+    hold_out: bool = False,
     **spec: Any,
 ) -> Ran:
     resolved = train_spec(data, name, target, **spec, base="m@1" if base or backbone else None)
@@ -159,6 +162,8 @@ def train(
         base=base,
         backbone=backbone,
         members=members,
+        held_out=held_out,
+        hold_out=hold_out,
         code=algorithm(name).code,
     )
 
@@ -174,6 +179,8 @@ def run(
     backbone: Path | None = None,
     source: Path | None = None,
     members: Sequence[Path] = (),
+    held_out: Mapping[str, Path] = MappingProxyType({}),
+    hold_out: bool = False,
     code: str | None = None,
     validation: bool = False,
 ) -> Ran:
@@ -181,6 +188,7 @@ def run(
     given = {"package": package, "base": base, "backbone": backbone, "source": source}
     given |= {"data": data.path} if data else {}
     given |= {f"member_{i}": path for i, path in enumerate(members)}
+    given |= held_out
     inputs = {name: str(path) for name, path in given.items() if path}
     task = Task(
         job="job_1",
@@ -191,6 +199,7 @@ def run(
         columns=data.columns if data else [],
         code=code,
         validation=validation,
+        held_out=hold_out,
         lineage={"split": spec["split"]} if kind in ("train", "reproduce") else {},
     )
     (folder / "task.json").write_text(task.model_dump_json())

@@ -125,6 +125,7 @@ def _prepare(site: Site, job: Job, folder: Path, heartbeat: Heartbeat) -> kinds.
         code=preparation.code,
         lineage=preparation.lineage,
         validation=preparation.validation,
+        held_out=preparation.held_out,
         checkpoints=usable,
         checkpoint_s=site.settings.checkpoint_s,
         request_id=job.request_id,

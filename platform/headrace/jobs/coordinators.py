@@ -63,7 +63,7 @@ def marks(session: Session) -> dict[str, Mark]:
 def plan(session: Session, job: Job) -> Plan | None:
     """Return what ``job``, which runs, does next, None where that is nothing. Writes nothing."""
     there = parts(session, job.id)
-    found = kinds.coordinator(job.kind).plan(session, job, there)
+    found = kinds.coordinator(job).plan(session, job, there)
     new = any(found.figures.get(part.id, part.figures) != part.figures for part in there)
     acts = found.parts or found.unneeded or found.broken or found.done
     return found if new or acts or _is_progress(job, found) else None
@@ -91,7 +91,7 @@ def carry_out(session: Session, job: Job, plan: Plan, now: datetime) -> None:
             transitions.stop(session, found, now=now)
     if plan.done:
         ended = list(there.values())
-        result = kinds.coordinator(job.kind).finish(session, job, ended, now)
+        result = kinds.coordinator(job).finish(session, job, ended, now)
         transitions.complete(session, job, result=result, now=now)
 
 
@@ -103,13 +103,16 @@ def give_up(session: Session, job: Job, error: Exception, now: datetime) -> None
 
 
 def take_over(session: Session, old: Job, new: Job) -> None:
-    """Give ``new`` the parts of ``old``, which has ended, that need not be done again."""
+    """Give ``new`` the parts of ``old``, which has ended, that need not be done again.
+
+    They must still have what they have learned, see `headrace.jobs.retention`.
+    """
     if old.lane != COORDINATOR:
         return
     kept = or_(Job.state == State.SUCCEEDED, Job.figures["state"].as_string() == "pruned")
     session.execute(
         update(Job)
-        .where(Job.parent == old.id, Job.state.in_(FINAL), kept)
+        .where(Job.parent == old.id, Job.state.in_(FINAL), Job.pruned_at.is_(None), kept)
         .values(parent=new.id)
         .execution_options(synchronize_session=False)
     )
@@ -143,7 +146,7 @@ def _make(session: Session, job: Job, part: Part, now: datetime) -> None:
         name=f"{job.name or job.kind}: {part.name}",
         priority=job.priority,
         queue=job.queue,
-        lane=resolved.lane,
+        lane=kinds.kind(part.kind).LANE,  # its spec may be that of its parent
         spec=resolved.spec,
         tags={},
         depends_on=[],

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from headrace.artifacts import service as artifacts
 from headrace.jobs import checkpoints
+from headrace.jobs.kinds import parts
 from headrace.jobs.tables import Job, JobEvent
 from headrace.registry.uploads import SOURCE
 
@@ -43,6 +44,6 @@ def prune(session: Session, *, now: datetime, kept_for: timedelta, batch: int = 
         checkpoints.release(session, job.id)
         artifacts.detach(session, job.id, SOURCE)
         if job.parent is not None:
-            artifacts.detach(session, job.id, "package")
+            parts.release(session, job)
         job.pruned_at = now
     return True

@@ -70,6 +70,7 @@ def add_version(
             "split": spec.split.model_dump(),
             "spec": spec.model_dump(mode="json"),
             "rows": learned["rows"],
+            "smallest_class": learned.get("smallest_class"),
             "environment": dict(environment),
         },
         weights_digest=learned["weights_digest"],

@@ -53,6 +53,11 @@ class Params(Spec):
         """Return by what rows have to be divided, ``time:COLUMN``; None where it may be anything."""
         return None
 
+    def folds_of_members(self) -> int | None:
+        """Return in how many folds of the training rows the versions that are combined are trained anew, for
+        what they say of rows that they have not seen; None where they are taken as they are."""
+        return None
+
     def misfit_rows(self, rows: int, distinct_times: Mapping[str, int]) -> dict[str, str]:
         """Return what does not go with a dataset of so many rows, as `misfits` does.
 

@@ -72,9 +72,14 @@ class CrossValidation(Spec):
 
 
 class Fold(CrossValidation):
-    """One of these trainings: fold ``number``, from 0, is the test rows."""
+    """One of these trainings: fold ``number``, from 0, is the test rows.
+
+    ``rows``: ``all`` are divided into folds, or the ``training`` rows of the split; then its test rows are
+    left out.
+    """
 
     number: Annotated[int, Field(ge=0)]
+    rows: Literal["all", "training"] = "all"
 
     @field_validator("number")
     @classmethod

@@ -32,9 +32,10 @@ class Task(_Wire):
     name (``source``, ``data``, ``package``) to a path relative to the scratch folder; ``checkpoints`` are
     such paths too, of what earlier attempts left, newest first. ``columns`` are those of the dataset version,
     empty for an ingest. ``code`` is the algorithm's dotted path, ``lineage`` is copied into the package.
-    ``validation``: a train job also gives metrics on validation rows. ``checkpoint_s`` is the shortest time
-    between two checkpoints (train and reproduce only). ``request_id`` and ``traceparent`` (W3C) are those of
-    the submission.
+    ``validation``: a train job also gives metrics on validation rows. ``held_out``: it gives, in place of a
+    package, what it says of the rows of its fold. ``checkpoint_s`` is the shortest time between two
+    checkpoints (train and reproduce only). ``request_id`` and ``traceparent`` (W3C) are those of the
+    submission.
     """
 
     job: str
@@ -46,6 +47,7 @@ class Task(_Wire):
     code: str | None = None
     lineage: dict[str, Any] = {}
     validation: bool = False
+    held_out: bool = False
     checkpoints: list[str] = []
     checkpoint_s: Annotated[float, Field(gt=0)] = 30.0
     request_id: str | None = None

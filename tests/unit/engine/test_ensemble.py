@@ -156,7 +156,7 @@ def test_a_stack_without_validation_rows_says_so(
         features=["x", "y"],
         split=rows,
     ).failed
-    assert "split.validation: a stack learns on validation rows" in failed.message
+    assert "split.validation: without params.folds a stack learns on validation rows" in failed.message
 
 
 def test_members_of_other_classes_are_refused(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
 from headrace.errors import BadSpec
@@ -94,16 +95,17 @@ class Committee(Preprocessing):
         for member in self._members:
             found = member.outputs(batch)
             problems = {**found.problems, **problems}
-            target = self.target
-            values = (
-                found.values
-                if isinstance(target, ClassTarget)
-                else (found.values - target.mean) / target.scale
-            )
-            parts.append(values.reshape(batch.num_rows, -1).astype(np.float32))
+            parts.append(self.encoded(found.values))
         table = np.concatenate(parts, axis=1)
         table[list(problems)] = 0
         return Encoded({TABLE: table}, problems)
+
+    def encoded(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what a member says of rows, decoded, as a learner takes it, shape (n, outputs)."""
+        target = self.target
+        if isinstance(target, NumberTarget):
+            values = (values - target.mean) / target.scale
+        return values.reshape(len(values), -1).astype(np.float32)
 
     def learned(self) -> Arrays:
         """See `Preprocessing.learned`: everything that the members have learned."""

@@ -11,7 +11,8 @@ The work of a **coordinator** is other jobs, its parts. It has no ``prepare`` an
 ``plan(session, job, parts)`` says, from its parts alone and changing nothing, what is to be done next, and
 ``finish(session, job, parts, now)`` makes the effects in the transaction that ends it, and returns the
 result. `headrace.jobs.coordinators` does what a plan says. A part makes no effect of its own: a train job
-that is one keeps its files and what it has learned for its parent.
+that is one keeps its files and what it has learned for its parent. No part is a coordinator: it may have the
+very spec of its parent (`stacking`).
 """
 
 from __future__ import annotations
@@ -50,8 +51,7 @@ class Resolved:
 class Preparation:
     """What a job process is given. ``inputs`` maps a name to a digest; the rest is as in `Task`.
 
-    ``spec`` is None where it is the job's own. ``validation``: whether what was learned is evaluated on
-    validation rows too.
+    ``spec`` is None where it is the job's own. ``validation`` and ``held_out`` are those of `Task`.
     """
 
     runtime: Runtime
@@ -61,6 +61,7 @@ class Preparation:
     lineage: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] | None = None
     validation: bool = False
+    held_out: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,12 +122,12 @@ class Coordinator(Protocol):
         """Make the effects and return the result."""
 
 
-def coordinator(name: str) -> Coordinator:
-    """Return what coordinates jobs of the kind ``name``. Raises KeyError."""
-    from headrace.jobs.kinds import cross_validation, tune
+def coordinator(job: Job) -> Coordinator:
+    """Return what coordinates ``job``, whose lane is that of coordinators."""
+    from headrace.jobs.kinds import cross_validation, stacking, tune
 
-    coordinators: dict[str, Any] = {"train": cross_validation, "tune": tune}
-    found: Coordinator = coordinators[name]
+    training: Any = cross_validation if job.spec.get("cross_validation") else stacking
+    found: Coordinator = {"train": training, "tune": tune}[job.kind]
     return found
 
 

@@ -66,13 +66,14 @@ def finish(session: Session, job: Job, made: Sequence[Job], now: datetime) -> di
 def summary(spec: TrainSpec, folds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
     """Return for each metric that all ``folds`` have their values, the mean and its interval."""
     assert spec.cross_validation is not None, "else it is no coordinator"
+    return {**spec.cross_validation.model_dump(), "level": LEVEL, "metrics": spreads(spec, folds)}
+
+
+def spreads(spec: TrainSpec, folds: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Return for each metric that all ``folds`` have ``folds``, its values, ``mean`` and ``interval``."""
     known = METRICS[spec.task] if spec.task is not None else {}
     names = [name for name in folds[0] if all(name in fold for fold in folds)]
-    return {
-        **spec.cross_validation.model_dump(),
-        "level": LEVEL,
-        "metrics": {name: _spread([fold[name] for fold in folds], known.get(name)) for name in names},
-    }
+    return {name: _spread([fold[name] for fold in folds], known.get(name)) for name in names}
 
 
 def _spread(values: Sequence[float], higher_is_better: bool | None) -> dict[str, Any]:
@@ -112,9 +113,14 @@ def _figures(part: Job) -> dict[str, Any]:
 
 def _events(spec: TrainSpec, figures: Mapping[str, Any]) -> list[Event]:
     """Return the fold's value of the metric that the task is first judged by."""
-    assert spec.task is not None, "the task is resolved when the job is submitted"
-    name = next((name for name in METRICS.get(spec.task, {}) if name in figures["metrics"]), None)
+    name = headline(spec, figures["metrics"])
     if name is None or "fold" not in figures:
         return []
     value = figures["metrics"][name]
     return [Event("metric", {"name": VALIDATION + name, "step": figures["fold"], "value": value})]
+
+
+def headline(spec: TrainSpec, metrics: Mapping[str, float]) -> str | None:
+    """Return the first by which the task is judged of ``metrics``, None where there is none of its."""
+    assert spec.task is not None, "the task is resolved when the job is submitted"
+    return next((name for name in METRICS.get(spec.task, {}) if name in metrics), None)

@@ -6,7 +6,7 @@ whole is divided as they were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -14,6 +14,7 @@ from headrace.artifacts import service as artifacts
 from headrace.artifacts.store import Stored
 from headrace.datasets.tables import DatasetVersion
 from headrace.errors import FieldError, Invalid
+from headrace.jobs.kinds import members_anew
 from headrace.registry import service as registry
 from headrace.registry.tables import ModelVersion
 from headrace.specs.algorithms import Algorithm, algorithm
@@ -42,27 +43,33 @@ def take_over(
         msg = "the members have learned from rows of every fold: should be null"
         raise Invalid.field("spec", "cross_validation", msg=msg)
     params = chosen.check_params(spec.params, "spec", "params")
+    folds = chosen.params.model_validate(params).folds_of_members()
     chosen.check_fit(params, spec.task or chosen.tasks[0], "spec", "params")
     wrong: list[FieldError] = []
     refs: list[str] = []
     features: dict[str, None] = {}
-    first: ModelVersion | None = None
+    versions: list[ModelVersion] = []
     for i, text in enumerate(params[MODELS]):
         loc = ("spec", "params", MODELS, i)
         ref, version = registry.resolve(session, project, text, *loc)
-        first = first or version
-        problem = f"{ref} stands here twice" if str(ref) in refs else _misfit(spec, version, first, columns)
-        problem = problem or _divided_otherwise(spec, version, first, dataset)
+        versions.append(version)
+        problem = "stands here twice" if str(ref) in refs else _misfit(spec, chosen, versions, columns)
+        problem = problem or _divided_otherwise(spec, version, versions[0], dataset)
+        if folds is not None:
+            problem = problem or members_anew.misfit(session, version, dataset)
         if problem:
             wrong.append(FieldError(loc=loc, msg=f"{ref}: {problem}"))
         refs.append(str(ref))
         features |= dict.fromkeys(column["name"] for column in version.signature["inputs"])
+    if folds is not None and not wrong:
+        wrong = members_anew.check(spec, folds, versions)
     if wrong:
         raise Invalid(wrong)
     if spec.features is not None and spec.features != list(features):
         msg = f"the members were trained on {', '.join(list(features)[:20])}: should be null"
         raise Invalid.field("spec", "features", msg=msg)
-    return spec.model_copy(update={"params": {**params, MODELS: refs}, "features": list(features)})
+    given = {"params": {**params, MODELS: refs}, "features": list(features)}
+    return spec.model_copy(update={**given, "task": spec.task or versions[0].task})
 
 
 def packages(session: Session, project: str, spec: TrainSpec) -> dict[str, Stored]:
@@ -77,16 +84,23 @@ def packages(session: Session, project: str, spec: TrainSpec) -> dict[str, Store
 
 
 def kept(session: Session, version: ModelVersion) -> dict[str, Stored]:
-    """Return the packages that ``version`` combines, by name, or nothing where it combines none."""
+    """Return the packages that ``version`` combines, and what they said of held-out rows, by name; nothing
+    where it combines none."""
     files = artifacts.attached(session, version.id)
-    return {name: file for name, file in files.items() if name.startswith(MEMBER)}
+    return {
+        name: file for name, file in files.items() if name.startswith((MEMBER, f"{members_anew.HELD_OUT}_"))
+    }
 
 
 def _misfit(
-    spec: TrainSpec, version: ModelVersion, first: ModelVersion, columns: Mapping[str, ColumnType]
+    spec: TrainSpec, chosen: Algorithm, versions: Sequence[ModelVersion], columns: Mapping[str, ColumnType]
 ) -> str | None:
+    """Return why the last of ``versions`` does not go with the first of them and ``spec``."""
+    first, version = versions[0], versions[-1]
     if algorithm(version.algorithm, "spec", "params", MODELS).combines:
         return "is an ensemble itself; name its members instead"
+    if version.task not in chosen.tasks or version.task != (spec.task or version.task):
+        return f"does {version.task}, this job {spec.task or ' or '.join(chosen.tasks)}"
     if version.task != first.task:
         return f"does {version.task}, the first of the list {first.task}"
     if (target := version.lineage["spec"]["target"]) != spec.target:
@@ -103,6 +117,8 @@ def _divided_otherwise(
     spec: TrainSpec, version: ModelVersion, first: ModelVersion, dataset: DatasetVersion
 ) -> str | None:
     split = spec.split.model_dump()
+    if version.lineage["spec"].get("fold") is not None:
+        return "was trained on all rows but a fold, so it may have learned from test rows"
     if version.lineage["split"] != split:
         return f"was trained with the split {version.lineage['split']}, which should be that of this job, too"
     if spec.split.by == "random" and version.lineage["dataset_digest"] != dataset.digest:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from headrace.artifacts import service as artifacts
 from headrace.jobs.kinds import train
+from headrace.jobs.kinds.members_anew import HELD_OUT
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
 from headrace.registry.tables import ModelVersion
@@ -30,5 +31,5 @@ def register(session: Session, job: Job, part: Job, now: datetime) -> ModelVersi
 
 
 def release(session: Session, part: Job) -> None:
-    """Record that the package of ``part`` is not needed any more; its evaluation stays to be looked at."""
-    artifacts.detach(session, part.id, "package")
+    """Record that what ``part`` has learned is not needed any more; its evaluation stays to be looked at."""
+    artifacts.detach(session, part.id, "package", HELD_OUT)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from headrace.errors import FieldError, Invalid
-from headrace.jobs.kinds import Resolved, train
+from headrace.jobs.kinds import Resolved, members_anew, train
 from headrace.specs.algorithms import Algorithm, algorithm
 from headrace.specs.jobs import TrainSpec
 from headrace.specs.metrics import CURVES, VALIDATION, on_validation_rows
@@ -17,6 +17,7 @@ from headrace.tuning import Dimension, Search
 
 PARAMS = "params"
 _NUMBERS = ("integer", "number")
+_ONE_TRAINING = "a trial is one training: should be null"
 
 
 def resolve(session: Session, project: str, spec: TuneSpec) -> Resolved:
@@ -33,6 +34,8 @@ def resolve(session: Session, project: str, spec: TuneSpec) -> Resolved:
         if getattr(training, field) is not None:
             msg = "a trial is measured on validation rows: should be null"
             wrong.append(FieldError(loc=("spec", "train", field), msg=msg))
+    if members_anew.folds(training) is not None:
+        wrong.append(FieldError(loc=("spec", "train", PARAMS, "folds"), msg=_ONE_TRAINING))
     if training.split.validation == 0 and not training.split.by.startswith("column:"):
         msg = "trials are compared by validation rows: should be above 0"
         wrong.append(FieldError(loc=("spec", "train", "split", "validation"), msg=msg))
@@ -110,6 +113,9 @@ def _refused(chosen: Algorithm, training: TrainSpec, names: list[str], value: An
     try:
         params = chosen.check_params(_with(training.params, names, value), PARAMS)
         chosen.check_fit(params, training.task, PARAMS)
+        tried = training.model_copy(update={"params": params})
+        if members_anew.folds(training) is None and members_anew.folds(tried) is not None:
+            yield _ONE_TRAINING
     except Invalid as error:
         for found in error.errors:
             deeper = ".".join(map(str, found.loc))

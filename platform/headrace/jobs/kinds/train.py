@@ -15,7 +15,16 @@ from headrace.artifacts.store import Stored
 from headrace.datasets import service as datasets
 from headrace.datasets.tables import DatasetVersion
 from headrace.errors import FieldError, Invalid
-from headrace.jobs.kinds import Lane, Preparation, Resolved, base_version, folds, member_versions, slices
+from headrace.jobs.kinds import (
+    Lane,
+    Preparation,
+    Resolved,
+    base_version,
+    folds,
+    member_versions,
+    members_anew,
+    slices,
+)
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
 from headrace.registry.tables import ModelVersion
@@ -26,7 +35,7 @@ from headrace.specs.task import Done
 
 Spec = TrainSpec
 LANE: Lane = "heavy"
-RESULT = ("model", "version", "metrics", "promoted", "reason", "warnings", "cross_validation")
+RESULT = ("model", "version", "metrics", "promoted", "reason", "warnings", "cross_validation", "stacking")
 LEARNED_AS: dict[ColumnType, tuple[ColumnType, ...]] = {
     "category": ("text",),
     "text": ("category",),
@@ -66,7 +75,10 @@ def resolve(session: Session, project: str, spec: TrainSpec) -> Resolved:
             "threads": spec.threads or DEFAULT_THREADS,
         }
     )
-    lane: Lane | None = "coordinator" if spec.cross_validation is not None else None
+    anew = members_anew.folds(resolved) is not None
+    if anew:
+        _check_members(session, project, resolved)
+    lane: Lane | None = "coordinator" if anew or spec.cross_validation is not None else None
     return Resolved(spec=resolved, model=spec.model, dataset=ref.name, lane=lane)
 
 
@@ -74,9 +86,11 @@ def prepare(session: Session, job: Job) -> Preparation:
     """Give the job process the table and what the version's lineage says of it."""
     spec = TrainSpec.model_validate(job.spec)
     ref, version = datasets.resolve(session, job.project, spec.dataset, "spec", "dataset")
-    packages = _packages(session, job.project, spec)
+    packages = _packages(session, job.project, spec, coordinator=job.parent)
     preparation = prepare_training(session, spec, ref.name, version, packages)
-    return replace(preparation, validation=job.parent is not None)
+    part = job.parent is not None
+    held_out = part and spec.fold is not None and spec.fold.rows == "training"
+    return replace(preparation, validation=part, held_out=held_out)
 
 
 def prepare_training(
@@ -84,7 +98,7 @@ def prepare_training(
 ) -> Preparation:
     """Return what a job process is given to learn from ``version`` of ``dataset`` by ``spec``, resolved.
 
-    ``packages``, by name: the one to start from, or those to combine.
+    ``packages``, by name: the one to start from, or those to combine and what they said of held-out rows.
     """
     chosen = algorithm(spec.algorithm, "spec", "algorithm")
     data = artifacts.artifact(session, version.id, "data")
@@ -136,7 +150,7 @@ def register(
         dataset_version=dataset_version,
         learned=learned,
         environment=environment,
-        files={**files, **_packages(session, job.project, spec)},
+        files={**files, **_packages(session, job.project, spec, coordinator=job.id)},
         now=now,
     )
 
@@ -153,9 +167,23 @@ def result(version: ModelVersion, learned: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _packages(session: Session, project: str, spec: TrainSpec) -> dict[str, Stored]:
-    base = base_version.package(session, project, spec)
-    return {**base, **member_versions.packages(session, project, spec)}
+def _packages(
+    session: Session, project: str, spec: TrainSpec, *, coordinator: str | None
+) -> dict[str, Stored]:
+    found = base_version.package(session, project, spec) | member_versions.packages(session, project, spec)
+    if coordinator is not None and members_anew.folds(spec) is not None:
+        found |= members_anew.held_out(session, coordinator, spec.params["models"])
+    return found
+
+
+def _check_members(session: Session, project: str, spec: TrainSpec) -> None:
+    """Raise `Invalid` where a member cannot be trained again as it was."""
+    for i, (ref, alone) in enumerate(members_anew.trainings(session, project, spec)):
+        try:
+            resolve(session, project, TrainSpec.model_validate(alone[0]))
+        except Invalid as error:
+            msg = f"{ref} cannot be trained anew: {error.detail}"
+            raise Invalid.field("spec", "params", "models", i, msg=msg) from None
 
 
 def _typed(version: DatasetVersion, spec: TrainSpec) -> dict[str, ColumnType]:

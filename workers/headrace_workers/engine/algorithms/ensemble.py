@@ -1,4 +1,10 @@
-"""Versions that vote, are averaged, or are weighed by what they say of rows that they did not learn from."""
+"""Versions that vote, are averaged, or are weighed by what they say of rows that they did not learn from.
+
+For a stack there are two kinds of such rows. With ``folds``, the members are trained anew without each fold
+of the training rows, and predict it: the stack learns from all training rows and needs no validation rows,
+but each member costs that many trainings. Without, it learns on the validation rows: at once, from fewer
+rows. That is the way for rows that were divided by time, and for members that cannot be trained anew.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +40,32 @@ class EnsembleParams(Params):
         Literal["average", "vote", "stack"],
         Field(
             description="average: the mean of probabilities or values; vote: each member has its class, the "
-            "most votes win; stack: a linear model of what they say, fitted on validation rows.",
+            "most votes win; stack: a linear model of what they say, fitted on rows that they have not "
+            "seen.",
         ),
     ] = "average"
+    folds: Annotated[
+        int | None,
+        Field(
+            ge=2,
+            le=20,
+            description="For stack: the members are trained anew without each fold of the training rows, and "
+            "it is fitted on what they say of these folds; null: it is fitted on validation rows.",
+        ),
+    ] = None
     weights: Annotated[
         list[Annotated[float, Field(ge=0, le=1e6)]] | None,
         Field(description="How much each member counts, for average and vote; null: all the same."),
     ] = None
     l2: Annotated[float, Field(gt=0, le=1e6, description="Penalty on the weights of a stack.")] = 1.0
+
+    @model_validator(mode="after")
+    def _folds_for_a_stack(self) -> EnsembleParams:
+        if self.folds is not None and self.method != "stack":
+            raise ValueError(
+                f"folds: nothing is fitted for method {self.method}; should be null, or method stack"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_weight_each(self) -> EnsembleParams:
@@ -63,9 +87,13 @@ class EnsembleParams(Params):
             return {"method": "vote is for classification; should be average or stack"}
         return {}
 
+    def folds_of_members(self) -> int | None:
+        """See `Params.folds_of_members`."""
+        return self.folds
+
 
 class Ensemble(Estimator):
-    """Rows are what the members say; of these a stack learns, on validation rows, and the others nothing."""
+    """Rows are what the members say; of rows that they have not seen a stack learns, the others nothing."""
 
     params_class = EnsembleParams
     params: EnsembleParams
@@ -73,22 +101,25 @@ class Ensemble(Estimator):
     def train(self, training: Rows, validation: Rows | None, monitor: Monitor) -> Any:
         """Return the linear model of a stack (Wolpert 1992), else None.
 
-        Raises `BadSpec` when there are no validation rows, or all are of one class.
+        Raises `BadSpec` when there are no rows to learn from, or all are of one class.
         """
         if self.params.method != "stack":
             return None
-        if validation is None:
+        unseen = validation if self.params.folds is None else training
+        if unseen is None:
             raise BadSpec(
-                "split.validation: a stack learns on validation rows, from which no member has learned; "
-                "there are none."
+                "split.validation: without params.folds a stack learns on validation rows, from which no "
+                "member has learned; there are none."
             )
-        table, targets = self.all_rows(validation)
+        table, targets = self.all_rows(unseen)
         if self.problem.task == "regression":
             from sklearn.linear_model import Ridge
 
             return Ridge(alpha=self.params.l2).fit(table, targets)
         if len(set(targets.tolist())) < 2:
-            raise BadSpec("split.validation: a stack learns on validation rows, and all are of one class.")
+            raise BadSpec(
+                f"params.method: of {unseen.count} rows for a stack to learn on, all are of one class."
+            )
         from sklearn.linear_model import LogisticRegression
 
         return LogisticRegression(C=1 / self.params.l2, max_iter=1000).fit(table, targets)
@@ -102,7 +133,7 @@ class Ensemble(Estimator):
             if self.problem.task == "regression":
                 return np.asarray(self.model.predict(table))
             found = np.zeros((len(table), outputs))
-            # A class of which no validation row is has no weights, and no probability.
+            # A class of which there was no row to learn on has no weights, and no probability.
             found[:, self.model.classes_] = self.model.predict_proba(table)
             return found
         said = table.reshape(len(table), -1, outputs)

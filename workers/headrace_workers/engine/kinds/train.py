@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.specs.task import Done, Task
-from headrace_workers.engine import package
+from headrace_workers.engine import out_of_fold, package
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data import split
 from headrace_workers.engine.data.findings import Findings
@@ -18,7 +18,7 @@ from headrace_workers.engine.training.pipeline import FITTED, Training
 EVALUATED = 0.95
 """The job's progress when the evaluation ends."""
 
-PACKAGE_FILE, EVALUATION_FILE = "package.zip", "evaluation.json"
+PACKAGE_FILE, EVALUATION_FILE, HELD_OUT_FILE = "package.zip", "evaluation.json", "held_out.parquet"
 
 
 def run(task: Task, context: Context) -> Done:
@@ -91,13 +91,19 @@ def _finish(
         environment=training.environment,
         weights_digest=package.weights_digest(predictor.learned()),
     )
-    package.write(context.out / PACKAGE_FILE, manifest, predictor)
+    if training.task.held_out:
+        made = {"held_out": HELD_OUT_FILE}
+        out_of_fold.write(training, predictor, context.out / HELD_OUT_FILE)
+    else:
+        made = {"package": PACKAGE_FILE}
+        package.write(context.out / PACKAGE_FILE, manifest, predictor)
     collect.write(evaluation, context.out / EVALUATION_FILE)
     context.progress(1.0, "done")
     return Done(
         result={
             "metrics": evaluation["metrics"],
             **validation,
+            **_smallest_class(predictor),
             "warnings": evaluation["warnings"],
             "task": target.task,
             "signature": predictor.signature,
@@ -105,5 +111,15 @@ def _finish(
             "environment": manifest.environment,
             "rows": training.rows,
         },
-        outputs={"package": PACKAGE_FILE, "evaluation": EVALUATION_FILE},
+        outputs={**made, "evaluation": EVALUATION_FILE},
+    )
+
+
+def _smallest_class(predictor: Predictor) -> dict[str, Any]:
+    """Return how many training rows the smallest class has: in no more folds they can be divided."""
+    target = predictor.target
+    return (
+        {"smallest_class": min(count for count in target.counts if count)}
+        if isinstance(target, ClassTarget)
+        else {}
     )

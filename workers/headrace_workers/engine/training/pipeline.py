@@ -22,6 +22,7 @@ from headrace_workers.engine.data import split
 from headrace_workers.engine.data.preprocessing import Preprocessing
 from headrace_workers.engine.data.reader import BATCH_ROWS, Reader
 from headrace_workers.engine.data.target import ClassTarget, Target
+from headrace_workers.engine.out_of_fold import OutOfFold
 from headrace_workers.engine.package import Package
 from headrace_workers.engine.predictor import Predictor
 from headrace_workers.engine.training import checkpoint, determinism
@@ -68,6 +69,7 @@ class Training:
         self.base: Predictor | None = None
         self.backbone: Any = None
         self.committee: Committee | None = None
+        self.out_of_fold: OutOfFold | None = None
         self.parts = self.what.divide(self)
         self.rows = split.counts(self.parts)
         self.environment = environment.describe(self.threads, self.learner_class)
@@ -89,6 +91,9 @@ class Training:
         elif self.spec.base is not None:
             self.base = Package.load(self.context.input("base"), threads=self.threads).predictor
         self.committee = self._committee()
+        if self.committee is not None:
+            inputs = {name: self.context.input(name) for name in self.task.inputs}
+            self.out_of_fold = OutOfFold.of(self.committee, inputs)
         columns, target = self.what.fit(self)
         if self.base is not None:
             target = self.what.keep(self.base.target, target)
@@ -153,6 +158,9 @@ class Training:
 
     def _encode_part(self, part: int, columns: Preprocessing, target: Target) -> EncodedPart:
         file = self.context.scratch / f"{split.NAMES[part]}.rows"
+        if part == split.TRAINING and self.params.folds_of_members() is not None:
+            assert self.out_of_fold is not None, "a training that combines so is given what was held out"
+            return self.out_of_fold.encode(self, target, file)
         return self.what.encode(self, part, columns, target, file)
 
     def _learner(self, columns: Preprocessing, target: Target) -> Learner:
