@@ -319,6 +319,20 @@ def test_signing_in_and_out(api: Api) -> None:
     assert browser.get("/").status_code == 303
 
 
+def test_a_stack_shows_what_its_members_are_worth(full: Api) -> None:
+    metrics = {"accuracy": {"folds": [0.75, 0.875], "mean": 0.8125, "interval": [0.5, 1.0]}}
+    members = [{"model": "iris@2", "metrics": metrics}, {"model": "gone@1", "metrics": {}}]
+    stacking = {"job": "job_1", "folds": 2, "level": 0.95, "members": members}
+    with full.parts.database.transaction() as session:
+        version = registry.version(session, "default", "iris", 1)
+        version.lineage = version.lineage | {"stacking": stacking}
+    shown = signed_in(full, "viewer").get("/models/iris/versions/1").text
+    assert '<a href="/models/iris/versions/2">iris@2</a>' in shown
+    row = re.search(r"<tr><td>accuracy</td>(.*)</tr>", shown)
+    assert row is not None
+    assert re.sub("<[^>]+>", "|", row[1]) == "|0.8125 |0.5 to 1|||"
+
+
 def test_a_session_ends_with_its_key(api: Api) -> None:
     with api.parts.database.transaction() as session:
         row, key = access.create_key(

@@ -39,6 +39,7 @@ def _change(api: Api, name: str, features: Any = (ID, X), algorithm: str = "mlp"
             "spec": whole,
             "split": whole["split"],
             "dataset_digest": spec.get("digest", "sha256:0"),
+            "rows": {"train": 8},
         }
 
 
@@ -67,6 +68,8 @@ def test_members_are_pinned_and_their_packages_kept(api: Api) -> None:
         ({"models": ["one", "one@1"]}, ("models", 1), "one@1 stands here twice"),
         ({"models": ["one", "two"], "weights": [1]}, (), "2 numbers"),
         ({"models": ["one", "two"], "weights": [1, 1], "method": "stack"}, (), "finds its weights itself"),
+        ({"models": ["one", "two"], "folds": 5}, (), "folds: nothing is fitted for method average"),
+        ({"models": ["one", "two"], "method": "stack", "folds": 9}, ("folds",), "there are 8 training rows"),
     ],
 )
 @pytest.mark.usefixtures("members")
@@ -90,6 +93,8 @@ def test_members_that_know_every_fold_are_not_cross_validated(api: Api, problem:
     [
         ({"target": "x"}, "has learned 'x', not 'label'"),
         ({"task": "regression"}, "does regression, the first of the list classification"),
+        ({"task": "forecast"}, "does forecast, this job classification or regression"),
+        ({"fold": {"folds": 2, "number": 0}}, "was trained on all rows but a fold"),
         ({"algorithm": "ensemble"}, "is an ensemble itself"),
         ({"features": [{"name": "z", "type": "number"}]}, "needs the number column 'z', which is missing"),
         ({"features": [X]}, "has other features than the first of the list"),

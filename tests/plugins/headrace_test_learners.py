@@ -173,8 +173,11 @@ class Walk(Learner):
     def predict(self, inputs: Arrays) -> NDArray[np.float32]:
         import numpy as np
 
-        rows = len(next(iter(inputs.values())))
-        return np.full((rows, self.problem.outputs), 1 / self.problem.outputs, np.float32)
+        others = max(self.problem.outputs - 1, 1)
+        share = 0.5 + 0.4 * np.sin(inputs["table"].sum(axis=1) + self._best_place.sum())
+        values = np.repeat((1 - share)[:, None] / others, self.problem.outputs, axis=1)
+        values[:, 0] = share
+        return values.astype(np.float32)
 
     def learned(self) -> Arrays:
         return {"place": self._place, "best": self._best_place}

@@ -1,0 +1,97 @@
+"""Stacking by real workers that are killed: every training once, and the same bits."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from headrace.artifacts import service as artifacts
+from headrace.jobs.states import FINAL, State
+from headrace.jobs.tables import Job
+from headrace.registry import service as registry
+from headrace.registry.tables import ModelVersion
+from integration.workers.conftest import Deployment
+
+# Starting workers takes seconds; what the databases do differently is tested in contract/domain.
+pytestmark = pytest.mark.parametrize("deployment", ["sqlite"], indirect=True)
+
+SPEC = {"dataset": "table@1", "target": "label", "split": {"by": "random"}}
+FOLDS = 3
+
+
+def member(ready: Deployment, name: str, steps: int, step_s: float) -> str:
+    spec = {
+        "algorithm": "walk",
+        "model": f"{ready.model}-{name}",
+        "params": {"steps": steps, "step_s": step_s},
+    }
+    result = ready.succeeded(ready.submit("train", SPEC | spec)).result
+    assert result is not None
+    return f"{result['model']}@{result['version']}"
+
+
+def stack(ready: Deployment, step_s: float) -> Job:
+    models = [member(ready, name, steps, step_s) for name, steps in (("a", 20), ("b", 30))]
+    params = {"models": models, "method": "stack", "folds": FOLDS}
+    spec = SPEC | {"algorithm": "ensemble", "model": ready.model, "params": params}
+    return ready.submit("train", spec, max_attempts=50)
+
+
+def parts(ready: Deployment, job: Job) -> list[Job]:
+    with ready.db.read() as session:
+        return list(session.scalars(select(Job).where(Job.parent == job.id).order_by(Job.id)))
+
+
+def ended(ready: Deployment, job: Job, count: int) -> None:
+    def enough() -> bool:
+        return sum(State(part.state) in FINAL for part in parts(ready, job)) >= count
+
+    ready.until(enough, f"{job.id} has not {count} trainings")
+
+
+def version(ready: Deployment, job: Job) -> ModelVersion:
+    for count in range(1, 2 * FOLDS + 1):
+        ended(ready, job, count)
+    result = ready.succeeded(job).result
+    assert result is not None
+    with ready.db.read() as session:
+        return registry.version(session, "default", ready.model, result["version"])
+
+
+def test_killed_workers_change_no_bit(ready: Deployment) -> None:
+    """One slot is enough; the second run has its worker killed while a member is trained."""
+    calm = version(ready, stack(ready, 0.0))
+    job = stack(ready, 0.04)
+    for count in (1, 4):
+        ended(ready, job, count)
+        ready.until(lambda: any(0 < part.fraction < 0.9 for part in parts(ready, job)), "no part runs")
+        worker = ready.worker
+        worker.kill()
+        worker.wait()
+        ready.start_worker()
+    disturbed = version(ready, job)
+    assert disturbed.weights_digest == calm.weights_digest
+    made = parts(ready, job)
+    names = [f"{ref} fold {k}" for ref in job.spec["params"]["models"] for k in (1, 2, 3)]
+    assert [part.part for part in made] == [*names, "stack"]
+    assert {part.state for part in made} == {"succeeded"}
+    assert sum(part.attempt for part in made) > len(made)
+    assert ready.versions() == 2
+    with ready.db.read() as session:
+        first, second = (artifacts.attached(session, each.id) for each in (calm, disturbed))
+        assert all(list(artifacts.attached(session, part.id)) == ["evaluation"] for part in made)
+    held_out = [f"held_out_{i}_{k}" for i in range(2) for k in range(FOLDS)]
+    assert all(first[name].digest == second[name].digest for name in held_out)
+    again = ready.succeeded(ready.submit("reproduce", {"model": f"{ready.model}@2"})).result
+    assert again is not None
+    assert (again["identical"], again["differences"]) == (True, [])
+
+
+def test_cancelling_ends_what_runs_within_five_seconds(ready: Deployment) -> None:
+    job = stack(ready, 0.04)
+    ready.until(lambda: any(part.fraction > 0 for part in parts(ready, job)), "no part runs")
+    ready.cancel(job)
+    assert ready.job(job).state == "cancelled"
+    ready.until(lambda: all(State(part.state) in FINAL for part in parts(ready, job)), "parts go on")
+    taken = [(part.finished_at, ready.job(job).finished_at) for part in parts(ready, job)]
+    assert all((end - asked).total_seconds() < 5 for end, asked in taken if end and asked)
