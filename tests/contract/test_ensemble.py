@@ -65,7 +65,7 @@ def test_members_are_pinned_and_their_packages_kept(api: Api) -> None:
         ({}, ("models",), "two versions or more"),
         ({"models": ["one"]}, ("models",), "two versions or more"),
         ({"models": ["one", "nope"]}, ("models", 1), "there is no model 'nope'"),
-        ({"models": ["one", "one@1"]}, ("models", 1), "one@1 stands here twice"),
+        ({"models": ["one", "one@1"]}, ("models", 1), "one@1: stands here twice"),
         ({"models": ["one", "two"], "weights": [1]}, (), "2 numbers"),
         ({"models": ["one", "two"], "weights": [1, 1], "method": "stack"}, (), "finds its weights itself"),
         ({"models": ["one", "two"], "folds": 5}, (), "folds: nothing is fitted for method average"),
