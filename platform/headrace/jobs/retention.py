@@ -1,5 +1,6 @@
 """What is forgotten of jobs that ended long ago: their progress, their log, what they could be resumed from,
-an upload that came to nothing, and what a part had learned that its parent, which failed, did not use.
+an upload that came to nothing, and what a part had learned that its parent, which failed, did not use. Of a
+part whose parent goes on nothing is forgotten.
 
 Their learning curves stay, and so do the changes of their state, which are few: from them a job's history can
 be told for ever. Numbers of events stay what they were, so after this they have gaps.
@@ -10,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sqlalchemy import CursorResult, delete, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from headrace.artifacts import service as artifacts
 from headrace.jobs import checkpoints
@@ -27,8 +28,10 @@ def prune(session: Session, *, now: datetime, kept_for: timedelta, batch: int = 
 
     Return whether there was such a job; call it again until there is none.
     """
+    parent = aliased(Job)
+    needed = select(parent.id).where(parent.id == Job.parent, parent.finished_at.is_(None)).exists()
     ended = select(Job).where(
-        Job.pruned_at.is_(None), Job.finished_at.is_not(None), Job.finished_at < now - kept_for
+        Job.pruned_at.is_(None), Job.finished_at.is_not(None), Job.finished_at < now - kept_for, ~needed
     )
     job = session.scalar(ended.order_by(Job.finished_at, Job.id).limit(1).with_for_update(skip_locked=True))
     if job is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import select
 from domain import LEARNED, TRAIN, Domain, stored
 from headrace.artifacts.tables import Artifact
 from headrace.errors import Invalid
-from headrace.jobs import service
+from headrace.jobs import retention, service
 from headrace.jobs.kinds import reproduce, stacking, train
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
@@ -189,6 +190,30 @@ def test_a_member_that_was_deleted_meanwhile_is_told(domain: Domain) -> None:
     error = domain.job(job).error
     assert error is not None
     assert "model 'two' has no version 1" in error["message"]
+
+
+@pytest.mark.usefixtures("members")
+def test_what_parts_have_left_is_kept_as_long_as_it_goes_on_and_not_for_ever(domain: Domain) -> None:
+    job = stack(domain)
+    domain.tick()
+    run_folds(domain, 2)
+
+    def left() -> int:
+        later = domain.now + timedelta(days=60)
+        while domain.do(retention.prune, now=later, kept_for=timedelta(days=1)):
+            pass
+        with domain.db.read() as session:
+            return len(session.scalars(select(Artifact).where(Artifact.name == "held_out")).all())
+
+    assert left() == 2
+    domain.cancel(job)
+    assert left() == 0
+    with domain.db.transaction() as session:
+        again = service.retry(
+            session, project="default", job_id=job, created_by=None, now=domain.now, resume=True
+        ).id
+    domain.tick()
+    assert [part.state for part in parts(domain, again)] == ["queued"] * 6
 
 
 @pytest.mark.usefixtures("members")
