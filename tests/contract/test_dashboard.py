@@ -330,7 +330,7 @@ def test_a_stack_shows_what_its_members_are_worth(full: Api) -> None:
     assert '<a href="/models/iris/versions/2">iris@2</a>' in shown
     row = re.search(r"<tr><td>accuracy</td>(.*)</tr>", shown)
     assert row is not None
-    assert re.sub("<[^>]+>", "|", row[1]) == "|0.8125 |0.5 to 1|||"
+    assert re.sub("<[^>]+>", "|", row[1]) == "|0.8125 |0.5 to 1||||"
 
 
 def test_a_session_ends_with_its_key(api: Api) -> None:
