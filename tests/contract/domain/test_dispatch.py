@@ -34,11 +34,11 @@ def _tickets(redis_url: str, queue: str) -> list[object]:
 
 
 def _close(dispatcher: Dispatcher) -> None:
+    thread = dispatcher._thread
     dispatcher.close()
-    # The first ticket imports Celery, which may take longer than a closing process waits.
-    for thread in threading.enumerate():
-        if thread.name == "tickets":
-            thread.join(60)
+    if thread is not None:
+        # The first ticket imports Celery, which may take longer than a closing process waits.
+        thread.join(60)
 
 
 def test_a_commit_sends_a_ticket_and_a_rollback_none(

@@ -33,7 +33,8 @@ def test_a_table_becomes_a_model_becomes_predictions(ready: Deployment) -> None:
     assert predicted.result is not None
     assert predicted.result["rows"] == 200
     assert predicted.spec["model"] == f"{ready.model}@1"
-    assert not list((ready.settings.data / "scratch").glob("*/job_*"))
+    scratch = ready.settings.data / "scratch"
+    ready.until(lambda: not list(scratch.glob("*/job_*")), "a scratch folder is left")
 
 
 def test_the_trace_of_the_request_reaches_the_log_of_the_worker_and_the_task(ready: Deployment) -> None:
