@@ -33,6 +33,10 @@ test rows, in the same run. *Lead* is by how much ours is better, and the standa
 difference over the test rows. A row is met where the lead is not below minus {ERRORS} standard errors,
 and ours reaches the figure that is asked of it, if any. *Of*: the commit and the date that it was
 measured at.
+
+Coverage of forecasts: where intervals of 90 % are right, all of 24 steps lie within theirs with a chance of
+0.08 (0.9 to the power of 24) if their errors are independent, and with a larger one since neighbours' are
+not. So a coverage of 1 on a test part of two horizons of twelve says nothing against them.
 """
 DEFAULTS = f"""
 ## How good the default params are
@@ -63,7 +67,7 @@ def write(modules: Sequence[tuple[str, Sequence[Row]]]) -> None:
 def compared_line(data: str, algorithm: str, result: Result, stamp: Stamp) -> str:
     """Return a row of the first table."""
     also = ", ".join(f"{name} {ours:.3f} / {peer:.3f}" for name, (ours, peer) in result.also.items())
-    asked = "" if result.least is None else f" (asked: {result.least})"
+    asked = "" if result.least is None else f" (asked: {result.least:.4g})"
     return _line(
         data,
         f"`{algorithm}`",
