@@ -160,10 +160,10 @@ class ExplainSpec(Spec):
     """Say what the predictions of a version rest on.
 
     ``method``: ``permutation`` (how much worse the metrics get when a feature's values are shuffled between
-    rows; any model) or ``integrated_gradients`` (what each pixel, word or column adds to a prediction;
-    networks only). ``part``: ``test`` for the rows that the version was not trained on, which needs the
-    dataset version that it learned from; None is ``test`` there and ``all`` elsewhere. ``rows``: so many at
-    most, drawn by ``seed``.
+    rows; any model that rows can be measured by) or ``integrated_gradients`` (what each pixel, word or column
+    adds to a prediction; networks only). ``part``: ``test`` for the rows that the version was not trained on,
+    which needs the dataset version that it learned from; None is ``test`` there and ``all`` elsewhere.
+    ``rows``: so many at most, drawn by ``seed``.
 
     Permutation: ``features`` are those that are shuffled, None all; each ``repeats`` times. Integrated
     gradients: ``label`` is the class whose probability is explained, None that which is predicted of each

@@ -108,6 +108,79 @@ def test_what_does_not_fit_is_refused_at_its_field(
     assert words in found["spec", *loc]
 
 
+@pytest.mark.parametrize(
+    ("train", "task", "spec", "loc", "words"),
+    [
+        (
+            {"algorithm": "matrix_factorization", "params": {"user": "who", "item": "what"}, "target": None},
+            "recommendation",
+            {},
+            ("model",),
+            "has learned from clicks, and is measured by each user's list",
+        ),
+        (
+            {"algorithm": "forecast", "params": {"time": "when"}, "target": "price", "features": []},
+            "forecast",
+            {},
+            ("model",),
+            "reads nothing but past values of its target: should have a feature",
+        ),
+        (
+            {"algorithm": "forecast", "params": {"time": "when"}, "target": "price", "features": ["size"]},
+            "forecast",
+            {"features": ["size", "price"]},
+            ("features", 1),
+            "'price' is no feature of the model; it has who, what, size",
+        ),
+        (
+            {"algorithm": "kmeans", "target": None, "features": ["price", "size"]},
+            "clustering",
+            {"partial_dependence": ["size"]},
+            ("partial_dependence",),
+            "a clustering, predicts has no mean",
+        ),
+        (
+            {"algorithm": "pca", "target": None, "features": ["price", "size"]},
+            "embedding",
+            {"method": "integrated_gradients"},
+            ("method",),
+            "does embedding; integrated_gradients explains classification and regression",
+        ),
+        (
+            {
+                "algorithm": "matrix_factorization",
+                "params": {"user": "who", "item": "what"},
+                "target": "price",
+                "features": [],
+            },
+            "recommendation",
+            {"partial_dependence": ["who"]},
+            ("partial_dependence", 0),
+            "'who' says who or what",
+        ),
+    ],
+)
+def test_what_a_task_cannot_be_explained_by(
+    domain: Domain,
+    train: dict[str, Any],
+    task: str,
+    spec: dict[str, Any],
+    loc: tuple[str | int, ...],
+    words: str,
+) -> None:
+    types = {"who": "category", "what": "category", "when": "timestamp", "size": "number", "price": "number"}
+    _dataset(domain, "shop", types)
+    lease = domain.running(spec={"model": "m", "dataset": "shop", "task": task, "params": {}, **train})
+    inputs = [{"name": name, "type": type} for name, type in types.items()]
+    learned = LEARNED | {"task": task, "signature": SIGNATURE | {"inputs": inputs}}
+    domain.commit(lease, Done(result=learned, outputs={}))
+    with pytest.raises(Invalid) as refused:
+        _submitted(domain, model="m", dataset="shop", **spec)
+    found = {error.loc: error.msg for error in refused.value.errors}
+    assert list(found) == [("spec", *loc)]
+    assert words in found["spec", *loc]
+
+
 def test_gradients_are_followed_to_one_input(versions: Domain) -> None:
     types = {"x": "number", "note": "text", "label": "category"}
     _dataset(versions, "notes", types)

@@ -8,7 +8,6 @@ from flask import Response, request
 
 from headrace.artifacts import service as artifacts
 from headrace.errors import Invalid, NotFound
-from headrace.jobs.kinds.explain import EXPLAINED
 from headrace.registry import service as registry
 from headrace.specs import keras_file
 from headrace_web.api import models as api
@@ -75,7 +74,6 @@ def show_version(call: Call, name: str, version: int) -> Response:
         explanations=[explanations.shown(call, each) for _, each in explained if each is not None],
         all_explanations=[each for each, _ in explained],
         bar=bars,
-        explainable=row.task in EXPLAINED,
         aliases=[alias for alias, number in aliases.items() if number == row.version],
         **({} if stored is None else evaluations.shown(call, stored)),
     )

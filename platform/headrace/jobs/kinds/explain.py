@@ -24,7 +24,12 @@ from headrace.specs.task import Done
 Spec = ExplainSpec
 LANE: Lane = "heavy"
 RESULT = ("method", "rows", "strongest")
-EXPLAINED: tuple[TaskType, ...] = ("classification", "regression")
+FOLLOWED: tuple[TaskType, ...] = ("classification", "regression")
+"""The tasks of networks whose gradients are followed to their inputs."""
+
+DEPENDENT: tuple[TaskType, ...] = ("classification", "regression", "anomaly", "recommendation")
+"""The tasks whose predictions have a mean that says something: partial dependence is told of them."""
+
 DEPENDABLE: tuple[ColumnType, ...] = ("number", "integer", "boolean", "category")
 """The types of feature whose values can be gone through for a partial dependence."""
 
@@ -75,10 +80,18 @@ def commit(
 def _unfit(ref: str, version: ModelVersion, spec: ExplainSpec) -> Iterator[FieldError]:
     """Yield what the method cannot do with ``version``."""
     chosen = algorithm(version.algorithm, "spec", "model")
-    if version.task not in EXPLAINED:
-        msg = f"{ref} does {version.task}: should do {' or '.join(EXPLAINED)}"
-        yield FieldError(loc=("spec", "model"), msg=msg)
-    if spec.method == "integrated_gradients" and not chosen.gradients:
+    if spec.method == "permutation" and (problem := _without_score(ref, version)):
+        yield FieldError(loc=("spec", "model"), msg=problem)
+    if spec.partial_dependence and version.task not in DEPENDENT:
+        msg = f"what {ref}, a {version.task}, predicts has no mean to be told: should be null or empty"
+        yield FieldError(loc=("spec", "partial_dependence"), msg=msg)
+    if spec.method == "integrated_gradients" and version.task not in FOLLOWED:
+        msg = (
+            f"{ref} does {version.task}; integrated_gradients explains {' and '.join(FOLLOWED)}: "
+            "should be permutation"
+        )
+        yield FieldError(loc=("spec", "method"), msg=msg)
+    elif spec.method == "integrated_gradients" and not chosen.gradients:
         able = ", ".join(each.name for each in catalogue().values() if each.gradients)
         msg = (
             f"{ref} is a {chosen.name}, which has no gradients: should be permutation; "
@@ -106,6 +119,18 @@ def _unfit(ref: str, version: ModelVersion, spec: ExplainSpec) -> Iterator[Field
             yield FieldError(loc=("spec", "label"), msg=f"{text[:100]!r} is no class; {ref} has {some}")
 
 
+def _without_score(ref: str, version: ModelVersion) -> str | None:
+    """Return why shuffling a column of ``version`` would measure nothing; None where it does."""
+    if version.task == "recommendation" and version.lineage["spec"]["target"] is None:
+        return (
+            f"{ref} has learned from clicks, and is measured by each user's list of items, which no shuffled "
+            "row changes: should have learned from ratings"
+        )
+    if version.task == "forecast" and not version.lineage["spec"]["features"]:
+        return f"{ref} reads nothing but past values of its target: should have a feature to be shuffled"
+    return None
+
+
 def _inputs(version: ModelVersion) -> list[str]:
     """Return what a network reads: columns of numbers and levels are one table."""
     types = [column["type"] for column in version.signature["inputs"]]
@@ -115,7 +140,9 @@ def _inputs(version: ModelVersion) -> list[str]:
 
 def _unknown(version: ModelVersion, spec: ExplainSpec) -> Iterator[FieldError]:
     """Yield which columns are no features of ``version``, or none that can be explained so."""
-    types: dict[str, ColumnType] = {column["name"]: column["type"] for column in version.signature["inputs"]}
+    inputs = [column for column in version.signature["inputs"] if column["name"] not in _roles(version)]
+    types: dict[str, ColumnType] = {column["name"]: column["type"] for column in inputs}
+    ids = _named(version) if version.task == "recommendation" else set()
     asked = {"features": spec.features or [], "partial_dependence": spec.partial_dependence or []}
     for field, names in asked.items():
         for index, name in enumerate(names):
@@ -127,5 +154,21 @@ def _unknown(version: ModelVersion, spec: ExplainSpec) -> Iterator[FieldError]:
                 problem = f"{name!r} stands here twice"
             elif field == "partial_dependence" and types[name] not in DEPENDABLE:
                 problem = f"{name!r} is of type {types[name]}; it should be {', '.join(DEPENDABLE)}"
+            elif field == "partial_dependence" and name in ids:
+                problem = f"{name!r} says who or what, and has no order: should be a feature"
             if problem:
                 yield FieldError(loc=("spec", field, index), msg=problem)
+
+
+def _named(version: ModelVersion) -> set[str]:
+    """Return the columns that the params of ``version`` name."""
+    params = algorithm(version.algorithm, "spec", "model").params.model_validate(version.params)
+    named = params.named_columns().values()
+    return {name for names in named for name in ([names] if isinstance(names, str) else names or [])}
+
+
+def _roles(version: ModelVersion) -> set[str]:
+    """Return the inputs that are no features: what makes series of rows, and their past."""
+    if version.task != "forecast":
+        return set()
+    return _named(version) | {version.lineage["spec"]["target"]}

@@ -58,7 +58,7 @@ def evaluate(
     seed: int,
 ) -> JSON:
     """Return the evaluation of the horizons that lie in rows that are ``wanted``, all where it is None."""
-    origins = [_origins(each, columns, wanted) for each in found]
+    origins = [origins_of(each, columns, wanted) for each in found]
     total = sum(map(len, origins))
     if not total:
         return collect.empty(predictor)
@@ -90,7 +90,24 @@ def evaluate(
     return whole
 
 
-def _origins(series: Series, columns: Windowing, wanted: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+def measure(
+    predictor: Predictor,
+    columns: Windowing,
+    found: Sequence[Series],
+    origins: Sequence[NDArray[np.int64]],
+) -> dict[str, float]:
+    """Return the metrics of the forecasts from ``origins`` of each series, at least one in all."""
+    kept = [
+        values.sums
+        for number, (each, own) in enumerate(zip(found, origins, strict=True))
+        if len(own)
+        for values in _forecasts(predictor, columns, each, own, number)
+    ]
+    return _floats(_metrics(np.concatenate(kept).sum(axis=0))[0])
+
+
+def origins_of(series: Series, columns: Windowing, wanted: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    """Return the steps of ``series`` from which on a whole horizon is ``wanted``."""
     flags = series.rows >= 0
     if wanted is not None:
         flags = flags & wanted[series.rows]

@@ -17,7 +17,9 @@
 
 - **Permutation importance** (Breiman 2001; Fisher, Rudin, Dominici 2019) is scikit-learn's: a feature's raw
   values are shuffled between rows, and what that costs is measured. Features are listed by what they cost in
-  the first of the metrics, which is scikit-learn's own choice: accuracy, or R².
+  the first of the metrics, which is scikit-learn's own choice: accuracy, or R². Of other tasks the metrics
+  are those of their evaluation (`scoring`). Forecasts are made of windows, so there the rows of the whole
+  dataset are shuffled, before windows are made (`forecasts`).
 - **Integrated gradients** (Sundararajan, Taly, Yan 2017): along the straight way from a baseline to a row the
   gradients of one output are added up. By completeness what all inputs add is the output's difference from
   that of the baseline; how far off that is is said of every row, and steps are added until it is small.

@@ -1,7 +1,8 @@
 """Drawn rows with other values in some of their columns, as a learner takes them.
 
 Where columns have places in the inputs, what stands there is changed, and nothing is encoded twice. A
-committee's inputs are what its members predict, so there the raw values are changed and all is encoded again.
+committee's inputs are what its members predict, and users and items have tables of their own: there the raw
+values are changed and all is encoded again.
 """
 
 from __future__ import annotations
@@ -15,8 +16,15 @@ from numpy.typing import NDArray
 
 from headrace_workers.engine.algorithms.base import Arrays
 from headrace_workers.engine.committee import Committee
+from headrace_workers.engine.data.pairs import Pairs
+from headrace_workers.engine.data.preprocessing import Preprocessing
 from headrace_workers.engine.explanation.rows import Drawn
 from headrace_workers.engine.predictor import Predictor
+
+
+def encodes_again(columns: Preprocessing) -> bool:
+    """Return whether changed rows are encoded again from all their raw columns."""
+    return isinstance(columns, Committee | Pairs)
 
 
 def shuffled(
@@ -27,7 +35,7 @@ def shuffled(
     ``taken``: by the number of a column, the drawn rows from which each of these rows takes its value.
     """
     columns = predictor.preprocessing
-    if isinstance(columns, Committee):
+    if encodes_again(columns):
         batch = drawn.raw.slice(start, stop - start)
         for feature, rows in taken.items():
             values = drawn.raw.column(columns.columns[feature]).take(pa.array(rows))
@@ -45,7 +53,7 @@ def constant(predictor: Predictor, drawn: Drawn, feature: int, value: Any) -> Ar
     columns = predictor.preprocessing
     column = columns.columns[feature]
     values = pa.array([value] * len(drawn), drawn.raw.column(column).type)
-    if isinstance(columns, Committee):
+    if encodes_again(columns):
         return columns.encode(_replaced(drawn.raw, column, values)).inputs
     name, place = columns.places[feature]
     changed = drawn.inputs[name].copy()

@@ -40,7 +40,7 @@ def dependence(
     """Return the curves over ``feature``, whose raw values ``drawn`` has, at ``steps`` values at most.
 
     ``ice``: of so many rows, spread over the drawn ones, their own curves too. Of two classes the second has
-    a curve; a regression has one, in the units of its target.
+    a curve; a number has one, in the units of the target; of anomalies it is that of the score.
     """
     place = predictor.preprocessing.columns.index(feature)
     kind = predictor.preprocessing.signature[place]["type"]
@@ -84,7 +84,10 @@ def _grid(values: pa.Array, type: str, steps: int) -> list[Any]:
 def _outputs(predictor: Predictor, values: NDArray[Any]) -> NDArray[Any]:
     """Return what is averaged, shape (n, outputs)."""
     target = predictor.target
-    return values if isinstance(target, ClassTarget) else target.decode(values)[:, None]
+    if isinstance(target, ClassTarget):
+        return values
+    found = predictor.task.decode(target, values)
+    return found if found.ndim > 1 else found[:, None]
 
 
 def _curves(predictor: Predictor) -> list[tuple[Any, int]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,23 +21,26 @@ BLOCK_ROWS = 4096
 """Rows that are put together, and predicted, at once."""
 
 
-class _Shuffled:
-    """A predictor as scikit-learn's `permutation_importance` takes one.
+class Measured(Protocol):
+    """Rows of which any feature can be shuffled."""
 
-    Its rows are not values but numbers: ``x[i, j]`` is the drawn row from which row i takes feature j. So any
-    raw column can be shuffled, images and texts too, and each is encoded only once.
-    """
+    rows: int
+
+    def measure(self, x: NDArray[np.int32]) -> dict[str, float]:
+        """Return the metrics of the rows ``x``: ``x[i, j]`` is the row from which row i takes feature j."""
+
+
+class Rows:
+    """The drawn rows of a dataset. Each is encoded only once, where its features have places of their own."""
 
     def __init__(self, predictor: Predictor, drawn: Drawn, features: Sequence[int]) -> None:
+        self.rows = len(drawn)
         self._predictor = predictor
         self._drawn = drawn
         self._features = features
 
-    def fit(self) -> None:
-        """Be an estimator, as scikit-learn sees it: one has this method."""
-
-    def predict(self, x: NDArray[np.int32]) -> NDArray[Any]:
-        """Return what the learner makes of the rows ``x``."""
+    def measure(self, x: NDArray[np.int32]) -> dict[str, float]:
+        """See `Measured`."""
         found = []
         for start in range(0, len(x), BLOCK_ROWS):
             stop = min(start + BLOCK_ROWS, len(x))
@@ -46,52 +49,58 @@ class _Shuffled:
             taken = {self._features[j]: part[:, j] for j in moved}
             inputs = changed.shuffled(self._predictor, self._drawn, start, stop, taken)
             found.append(self._predictor.learner.predict(inputs))
-        return np.concatenate(found)
+        return scoring.measure(self._predictor, self._drawn.truth, np.concatenate(found))
+
+
+class _Estimator:
+    """Rows as scikit-learn's `permutation_importance` takes a model: their numbers are what is shuffled."""
+
+    def fit(self) -> None:
+        """Be an estimator, as scikit-learn sees it: one has this method."""
 
 
 def importance(
-    predictor: Predictor,
-    drawn: Drawn,
-    features: Sequence[int],
+    measured: Measured,
+    features: Sequence[Mapping[str, Any]],
     *,
     repeats: int,
     seed: int,
     progress: Callable[[float], None],
 ) -> JSON:
-    """Return how much worse each metric gets by each of ``features``, numbers of columns of the model.
+    """Return how much worse each metric gets by each of ``features``, columns of a signature.
 
     Per metric the mean over ``repeats`` shuffles, their standard deviation, and Student's interval of the
     mean: what it tells is the chance of the shuffling, not that of the rows. Positive is worse.
     """
-    assert drawn.truth is not None, "importance is measured on rows whose target is known"
-    target, calls = predictor.target, len(features) * repeats + 1
+    calls = len(features) * repeats + 2
     done = 0
 
-    def score(estimator: _Shuffled, x: NDArray[np.int32], truth: NDArray[Any]) -> dict[str, float]:
+    def plain(x: NDArray[np.int32]) -> dict[str, float]:
         nonlocal done
-        measured = scoring.measure(target, truth, estimator.predict(x))
+        found = measured.measure(x)
         done += 1
         progress(done / calls)
-        return scoring.as_gains(measured)
+        return found
 
-    estimator = _Shuffled(predictor, drawn, features)
-    every = np.repeat(np.arange(len(drawn), dtype=np.int32)[:, None], len(features), axis=1)
+    def score(_estimator: _Estimator, x: NDArray[np.int32], _truth: None) -> dict[str, float]:
+        return scoring.as_gains(plain(x))
+
+    every = np.repeat(np.arange(measured.rows, dtype=np.int32)[:, None], len(features), axis=1)
     found = permutation_importance(
-        estimator, every, drawn.truth, scoring=score, n_repeats=repeats, random_state=seed
+        _Estimator(), every, None, scoring=score, n_repeats=repeats, random_state=seed
     )
-    columns = predictor.preprocessing.signature
     entries: list[JSON] = [
         {
-            "feature": columns[feature]["name"],
-            "type": columns[feature]["type"],
+            "feature": feature["name"],
+            "type": feature["type"],
             "metrics": {name: _told(found[name].importances[place]) for name in found},
         }
         for place, feature in enumerate(features)
     ]
-    plain = scoring.measure(target, drawn.truth, estimator.predict(every))
-    first = next(iter(plain))
+    metrics = plain(every)
+    first = next(iter(metrics))
     entries.sort(key=lambda entry: -entry["metrics"][first]["mean"])
-    return {"metrics": plain, "repeats": repeats, "level": LEVEL, "features": entries}
+    return {"metrics": metrics, "repeats": repeats, "level": LEVEL, "features": entries}
 
 
 def _told(costs: NDArray[np.float64]) -> JSON:

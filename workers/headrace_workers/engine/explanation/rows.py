@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from headrace.errors import BadData
 from headrace.specs.jobs import ExplainSpec, Split
 from headrace_workers.engine.algorithms.base import Arrays
-from headrace_workers.engine.data import split
 from headrace_workers.engine.data.reader import Reader
+from headrace_workers.engine.explanation import scoring
 from headrace_workers.engine.package import Package
 
 MAX_BYTES = 256 * 1024**2
@@ -26,9 +26,10 @@ MAX_BYTES = 256 * 1024**2
 class Drawn:
     """Rows as a learner takes them.
 
-    ``numbers``: those of the rows in their dataset, from 0, rising. ``truth``: their targets as encoded by
-    the target, None where they are not needed. ``raw``: the columns that were asked for, as they are in the
-    dataset. ``of``: how many rows they were drawn from; ``bad``: how many of them could not be predicted.
+    ``numbers``: those of the rows in their dataset, from 0, rising. ``truth``: their targets as `scoring`
+    takes them, None where they are not needed or not known. ``raw``: the columns that were asked for, as they
+    are in the dataset. ``of``: how many rows they were drawn from; ``bad``: how many of them could not be
+    predicted.
     """
 
     inputs: Arrays
@@ -55,8 +56,9 @@ def draw(
 
     With truth: only rows whose target the model knows. Raises `BadData` where there is no such row.
     """
-    columns, target, task = package.predictor.preprocessing, package.predictor.target, package.predictor.task
-    eligible = _eligible(reader, package, spec, with_truth=with_truth)
+    columns = package.predictor.preprocessing
+    labels = scoring.labels(package.predictor, reader.schema) if with_truth else None
+    eligible = _eligible(reader, package, spec, labels)
     if not len(eligible):
         raise BadData("There is no row to explain: none has a value of the target that the model knows.")
     assert spec.rows is not None, "the number of rows is resolved when the job is submitted"
@@ -68,7 +70,7 @@ def draw(
         chosen = np.sort(rng.choice(eligible, most, replace=False))
     inputs: list[Arrays] = []
     numbers, truth, kept = [], [], []
-    names = [*columns.columns, *([target.column] if with_truth else []), *raw]
+    names = [*columns.columns, *([labels] if labels else []), *raw]
     for start, batch in reader.batches(names, columns.batch_rows):
         wanted = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, start + batch.num_rows)]
         progress((start + batch.num_rows) / reader.rows)
@@ -80,32 +82,34 @@ def draw(
         inputs.append({name: values[good] for name, values in encoded.inputs.items()})
         numbers.append(wanted[good])
         kept.append(some.select(list(raw)).take(pa.array(good)))
-        if with_truth:
-            truth.append(task.encode_target(target, some)[0][good])
+        if labels:
+            truth.append(scoring.truth(package.predictor, some, labels)[good])
     found = np.concatenate(numbers)
     if not len(found):
         raise BadData("There is no row to explain: none of those that were drawn can be predicted.")
     return Drawn(
         inputs={name: np.concatenate([part[name] for part in inputs]) for name in inputs[0]},
         numbers=found,
-        truth=np.concatenate(truth) if with_truth else None,
+        truth=np.concatenate(truth) if labels else None,
         raw=pa.concat_batches(kept),
         of=len(eligible),
         bad=len(chosen) - len(found),
     )
 
 
-def _eligible(reader: Reader, package: Package, spec: ExplainSpec, *, with_truth: bool) -> NDArray[np.int64]:
-    """Return the numbers of the rows that may be explained."""
-    columns, target = package.predictor.preprocessing, package.predictor.target
+def _eligible(reader: Reader, package: Package, spec: ExplainSpec, labels: str | None) -> NDArray[np.int64]:
+    """Return the numbers of the rows that may be explained, with ``labels`` only those that have one."""
+    columns, target, task = package.predictor.preprocessing, package.predictor.target, package.predictor.task
     eligible = np.ones(reader.rows, np.bool_)
     if spec.part == "test":
         rule = Split.model_validate(package.manifest.lineage["split"])
-        eligible = split.divide(reader, rule, columns.columns, target.column) == split.TEST
-    if with_truth:
-        package.predictor.task.check(target, reader.schema)
-        for start, batch in reader.batches([target.column]):
-            known = package.predictor.task.usable(target, batch.column(0))
-            known &= package.predictor.task.encode_target(target, batch)[1]
+        eligible = task.tested(reader, rule, columns, target)
+    if labels is not None:
+        task.check(target, reader.schema)
+        for start, batch in reader.batches([labels]):
+            known = task.usable(target, batch.column(0)) & batch.column(0).is_valid().to_numpy(
+                zero_copy_only=False
+            )
+            known &= task.encode_target(target, batch)[1]
             eligible[start : start + batch.num_rows] &= known
     return np.flatnonzero(eligible)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.errors import BadData
-from headrace.specs.jobs import PredictSpec
+from headrace.specs.jobs import PredictSpec, Split
 from headrace_workers.engine.algorithms.base import Arrays, Problem, TensorSpec
 from headrace_workers.engine.data import folds, preprocessing, split
 from headrace_workers.engine.data.preprocessing import Preprocessing
@@ -95,6 +95,11 @@ class Task(ABC, Generic[T]):
         if spec.fold is not None and training.target is not None:
             return folds.divide(reader, spec.fold, spec.split, training.features, training.target)
         return split.divide(reader, spec.split, training.features, training.target)
+
+    def tested(self, reader: Reader, rule: Split, columns: Preprocessing, target: T) -> NDArray[np.bool_]:
+        """Return which rows of the dataset that was learned from are the test."""
+        learned = target.column if self.learns_target else None
+        return np.asarray(split.divide(reader, rule, columns.columns, learned) == split.TEST)
 
     @abstractmethod
     def fit(self, training: Training) -> tuple[Preprocessing, T]:

@@ -21,6 +21,7 @@ from headrace_workers.engine.algorithms.forecast import ForecastParams
 from headrace_workers.engine.data import split
 from headrace_workers.engine.data.arrow_types import ARROW_TYPES
 from headrace_workers.engine.data.encoders import NumberFitting
+from headrace_workers.engine.data.preprocessing import Preprocessing
 from headrace_workers.engine.data.reader import Reader
 from headrace_workers.engine.data.selection import Selection
 from headrace_workers.engine.data.split import Parts
@@ -72,29 +73,18 @@ class Forecast(Task[ForecastTarget]):
         return _roles(training).all
 
     def divide(self, training: Training) -> Parts:
-        """Return the part of each row: the last of each series are the test, those before validation."""
-        roles, asked = _roles(training), training.spec.split
+        """See `_divided`."""
+        roles = _roles(training)
         for names, what in (([roles.time], "time"), (roles.series, "series")):
             training.reader.require(names, what)
-        if asked.by.startswith("column:"):
-            return super().divide(training)
-        table = load(training.reader, roles.all)
-        parts = np.full(table.num_rows, split.LEFT_OUT, np.uint8)
-        known = _is_known(table, roles)
-        longest = 0
-        divided = False
-        for group in series_module.groups(table, roles):
-            rows = group.rows[known[group.rows]]
-            longest = max(longest, len(rows))
-            test, validation = (_last(len(rows), part, training) for part in (asked.test, asked.validation))
-            parts[rows] = split.TRAINING
-            if len(rows) - test - validation >= _params(training).horizon + MIN_WINDOW:
-                parts[rows[len(rows) - test - validation :]] = split.VALIDATION
-                parts[rows[len(rows) - test :]] = split.TEST
-                divided = True
-        if not divided:
-            raise BadSpec(_too_short(longest, _params(training).horizon, asked))
-        return parts
+        return _divided(training.reader, training.spec.split, roles, _params(training).horizon)
+
+    def tested(
+        self, reader: Reader, rule: Split, columns: Preprocessing, target: ForecastTarget
+    ) -> NDArray[np.bool_]:
+        """See `Task.tested`."""
+        assert isinstance(columns, Windowing), "what forecasts are made from"
+        return np.asarray(_divided(reader, rule, columns.roles, columns.horizon) == split.TEST)
 
     def fit(self, training: Training) -> tuple[Windowing, ForecastTarget]:
         """See `Task.fit`."""
@@ -351,6 +341,29 @@ def _roles(training: Training) -> Columns:
     return Columns(params.time, tuple(params.series), training.target, tuple(training.features))
 
 
+def _divided(reader: Reader, asked: Split, roles: Columns, horizon: int) -> Parts:
+    """Return the part of each row: the last of each series are the test, those before validation."""
+    if asked.by.startswith("column:"):
+        return split.divide(reader, asked, list(roles.features), roles.target)
+    table = load(reader, roles.all)
+    parts = np.full(table.num_rows, split.LEFT_OUT, np.uint8)
+    known = _is_known(table, roles)
+    longest = 0
+    divided = False
+    for group in series_module.groups(table, roles):
+        rows = group.rows[known[group.rows]]
+        longest = max(longest, len(rows))
+        test, validation = (_last(len(rows), part, horizon) for part in (asked.test, asked.validation))
+        parts[rows] = split.TRAINING
+        if len(rows) - test - validation >= horizon + MIN_WINDOW:
+            parts[rows[len(rows) - test - validation :]] = split.VALIDATION
+            parts[rows[len(rows) - test :]] = split.TEST
+            divided = True
+    if not divided:
+        raise BadSpec(_too_short(longest, horizon, asked))
+    return parts
+
+
 def _is_known(table: pa.Table, roles: Columns) -> NDArray[np.bool_]:
     from headrace_workers.engine.data.encoders import to_floats
 
@@ -362,8 +375,8 @@ def _flags(series: Series, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return (series.rows >= 0) & wanted[series.rows]
 
 
-def _last(count: int, part: float, training: Training) -> int:
-    return max(round(count * part), _params(training).horizon) if part else 0
+def _last(count: int, part: float, horizon: int) -> int:
+    return max(round(count * part), horizon) if part else 0
 
 
 def _too_short(longest: int, horizon: int, asked: Split) -> str:

@@ -19,13 +19,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.errors import BadData
-from headrace.specs.jobs import PredictSpec
+from headrace.specs.jobs import PredictSpec, Split
 from headrace_workers.engine.algorithms.base import Arrays, Recommends
 from headrace_workers.engine.algorithms.recommender import RecommenderParams
 from headrace_workers.engine.data import pairs, split
 from headrace_workers.engine.data.encoders import Moments, to_floats
 from headrace_workers.engine.data.pairs import Pairs
-from headrace_workers.engine.data.preprocessing import check_columns
+from headrace_workers.engine.data.preprocessing import Preprocessing, check_columns
 from headrace_workers.engine.data.reader import Reader
 from headrace_workers.engine.data.seen import Seen
 from headrace_workers.engine.data.selection import Selection
@@ -84,6 +84,14 @@ class Recommendation(Task[Interactions]):
         training.reader.require([params.user, params.item], "params")
         hashed = [params.user, params.item]
         return split.divide(training.reader, training.spec.split, [], training.target, hashed)
+
+    def tested(
+        self, reader: Reader, rule: Split, columns: Preprocessing, target: Interactions
+    ) -> NDArray[np.bool_]:
+        """See `Task.tested`."""
+        assert isinstance(columns, Pairs), "what recommendations are made from"
+        hashed = [columns.user.column, columns.item.column]
+        return np.asarray(split.divide(reader, rule, [], target.column, hashed) == split.TEST)
 
     def fit(self, training: Training) -> tuple[Pairs, Interactions]:
         """See `Task.fit`."""
