@@ -30,7 +30,7 @@ run: $(BASE) ## Run everything on this machine until Ctrl-C, data in ./headrace-
 
 test: lint ## Run the whole gate: format, lint, types, import contracts, tests (ARGS= goes to pytest)
 	@scripts/install_test_services.sh
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	TMPDIR=$$(scripts/test_folder.sh) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 deployment: $(DEV) ## Run the compose file, RabbitMQ, a rolling upgrade, backup and restore for real
 	@scripts/install_test_services.sh
