@@ -267,6 +267,16 @@ def test_a_quiet_stream_says_that_it_is_alive(
     answer.close()
 
 
+def test_a_process_that_is_to_end_keeps_no_stream(api: Api, worker: Worker) -> None:
+    stopping = threading.Event()
+    api.parts.feed.stop_when(stopping.is_set)
+    answer = _open(api, worker.lease.job)
+    with ThreadPoolExecutor(1) as pool:
+        everything = pool.submit(_all, answer)
+        stopping.set()
+        assert [number for number, _, _ in everything.result(5)] == [1, 2]
+
+
 @pytest.fixture
 def server(tmp_path: Path, sqlite_template: Path) -> Iterator[Server]:
     with serve(tmp_path, sqlite_template) as server:
@@ -319,7 +329,7 @@ def test_many_viewers_through_restarts_of_the_web_process(server: Server) -> Non
                 assert server.http.get(f"/api/v1/jobs/{job}").status_code == 200
             if end:
                 getattr(process, end)()
-                process.wait(3)  # streams do not keep it; requests are given longer
+                process.wait(10)
                 wait(lambda: answers(server))
         worker.tell(1)
         worker.fail()

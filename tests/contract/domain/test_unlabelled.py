@@ -114,11 +114,14 @@ def test_samples_that_cannot_be_drawn(
     assert reason in found[("spec", *loc)]
 
 
-def test_what_has_no_target_is_evaluated_and_not_explained(things: Domain) -> None:
+def test_what_has_no_target_is_evaluated_and_explained_by_what_it_is_evaluated_by(things: Domain) -> None:
     things.submit(kind="evaluate", spec={"model": "groups", "dataset": "things"})
+    things.submit(kind="explain", spec={"model": "groups", "dataset": "things", "method": "permutation"})
     with pytest.raises(Invalid) as caught:
-        things.submit(kind="explain", spec={"model": "groups", "dataset": "things", "method": "permutation"})
-    assert [error.loc for error in caught.value.errors] == [("spec", "model")]
+        things.submit(
+            kind="explain", spec={"model": "groups", "dataset": "things", "method": "partial_dependence"}
+        )
+    assert [error.loc for error in caught.value.errors] == [("spec", "method")]
 
 
 def test_a_classifier_is_trained_as_before(things: Domain) -> None:

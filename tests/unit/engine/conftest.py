@@ -21,7 +21,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> learning.Data:
 
 @pytest.fixture(scope="session")
 def cnn(tmp_path_factory: pytest.TempPathFactory, digits: learning.Data) -> learning.Ran:
-    return learning.train(tmp_path_factory.mktemp("cnn"), digits, "cnn", "label")
+    return learning.train(tmp_path_factory.mktemp("cnn"), digits, "cnn", "label", params={"epochs": 6})
 
 
 @pytest.fixture(scope="session")

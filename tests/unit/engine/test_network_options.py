@@ -187,3 +187,8 @@ def test_a_plateau_takes_the_place_of_the_default_schedule() -> None:
     assert CnnParams(plateau=3).schedule is None
     with pytest.raises(ValidationError, match="schedule"):
         CnnParams(plateau=3, schedule="cosine")
+
+
+def test_few_rows_are_gone_through_more_often() -> None:
+    assert [CnnParams().epochs_of(rows) for rows in (1, 75, 800, 5_000, 60_000)] == [60, 60, 40, 7, 6]
+    assert CnnParams(epochs=3).epochs_of(75) == 3

@@ -14,7 +14,7 @@ from headrace_workers.engine.algorithms.params import (
     BatchNorm,
     Dense,
     Dropout,
-    Epochs,
+    EnoughEpochs,
     NetworkParams,
     Schedule,
 )
@@ -27,7 +27,7 @@ class CnnParams(NetworkParams):
 
     encoding = ("image_size", "channels")
 
-    epochs: Epochs = 6
+    epochs: EnoughEpochs = None
     schedule: Schedule = "cosine"
     filters: Annotated[
         list[Annotated[int, Field(ge=1, le=4096)]],

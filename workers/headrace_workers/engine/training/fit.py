@@ -66,7 +66,7 @@ class Fit:
         goal = self._objective(training)
         if self._optimizer is None:
             self._build_optimizer(training.count)
-        epochs = self._params.epochs
+        epochs = self._params.epochs_of(training.count)
         steps: Steps | None = None
         while self._epoch < epochs and not self._stopping.stopped:
             if steps is None or self._thaws():

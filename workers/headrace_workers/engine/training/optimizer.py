@@ -36,7 +36,7 @@ def _learning_rate(params: NetworkParams, rows: int) -> Any:
     import keras
 
     rate, schedules = params.learning_rate, keras.optimizers.schedules
-    steps = params.epochs * math.ceil(rows / params.batch_size)
+    steps = params.epochs_of(rows) * math.ceil(rows / params.batch_size)
     if params.schedule == "cosine":
         rising = int(steps * params.warmup)
         start = 0.0 if rising else rate
