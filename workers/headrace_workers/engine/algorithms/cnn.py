@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -14,7 +15,6 @@ from headrace_workers.engine.algorithms.params import (
     BatchNorm,
     Dense,
     Dropout,
-    EnoughEpochs,
     NetworkParams,
     Schedule,
 )
@@ -27,7 +27,15 @@ class CnnParams(NetworkParams):
 
     encoding = ("image_size", "channels")
 
-    epochs: EnoughEpochs = None
+    epochs: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=10_000,
+            description="How often training goes through all rows; null: 6 times, or as often as makes 1,000 "
+            "steps, 60 times at most.",
+        ),
+    ] = None  # type: ignore[assignment]
     schedule: Schedule = "cosine"
     filters: Annotated[
         list[Annotated[int, Field(ge=1, le=4096)]],
@@ -50,6 +58,12 @@ class CnnParams(NetworkParams):
     channels: Annotated[
         Literal[1, 3] | None, Field(description="1 for grey, 3 for colour; null: as the training images.")
     ] = None
+
+    def epochs_of(self, rows: int) -> int:
+        """See `NetworkParams.epochs_of`: a few rows are too few steps in a few epochs."""
+        if self.epochs is not None:
+            return self.epochs
+        return min(max(6, math.ceil(1000 / math.ceil(rows / self.batch_size))), 60)
 
     @model_validator(mode="before")
     @classmethod

@@ -14,7 +14,7 @@ from headrace.specs.algorithms import Algorithm, Params
 from headrace.specs.base import Column, TaskType
 from headrace_workers.engine.algorithms.base import Arrays, Monitor, Problem, State
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.algorithms.params import Dropout, EarlyStopping, EnoughEpochs, NetworkParams
+from headrace_workers.engine.algorithms.params import Dropout, EarlyStopping, Epochs, NetworkParams
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +66,7 @@ class ForecastParams(NetworkParams):
         float, Field(ge=0.5, le=0.99, description="The share of values that intervals should hold.")
     ] = 0.9
     units: Annotated[int, Field(ge=1, le=4096, description="Units of the hidden layers.")] = 32
-    epochs: EnoughEpochs = 50
+    epochs: Epochs = 50
     dropout: Dropout = 0.1
     early_stopping: EarlyStopping = 5
 

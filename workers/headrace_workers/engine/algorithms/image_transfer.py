@@ -10,13 +10,13 @@ from headrace.errors import BadSpec
 from headrace.specs.algorithms import Algorithm, Params
 from headrace_workers.engine.algorithms.base import Problem
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.algorithms.params import Augmentation, Dropout, EnoughEpochs, NetworkParams
+from headrace_workers.engine.algorithms.params import Augmentation, Dropout, Epochs, NetworkParams
 
 
 class ImageTransferParams(NetworkParams):
     """Params of `image_transfer`."""
 
-    epochs: EnoughEpochs = 8
+    epochs: Epochs = 8
     frozen_epochs: Annotated[
         int, Field(ge=0, le=10_000, description="In so many epochs, the first, only the new output learns.")
     ] = 4

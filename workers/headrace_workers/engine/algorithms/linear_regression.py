@@ -6,13 +6,13 @@ from typing import Any
 
 from headrace.specs.algorithms import Algorithm
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.algorithms.params import EarlyStopping, EnoughEpochs, LearningRate, NetworkParams
+from headrace_workers.engine.algorithms.params import EarlyStopping, Epochs, LearningRate, NetworkParams
 
 
 class LinearRegressionParams(NetworkParams):
     """Params of `linear_regression`."""
 
-    epochs: EnoughEpochs = 50
+    epochs: Epochs = 50
     learning_rate: LearningRate = 0.005
     early_stopping: EarlyStopping = 10
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from headrace.specs.algorithms import Algorithm
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.algorithms.params import L2, EnoughEpochs, LearningRate, NetworkParams
+from headrace_workers.engine.algorithms.params import L2, Epochs, LearningRate, NetworkParams
 
 
 class LogisticRegressionParams(NetworkParams):
     """Params of `logistic_regression`."""
 
-    epochs: EnoughEpochs = 100
+    epochs: Epochs = 100
     learning_rate: LearningRate = 0.03
     l2: L2 = 0.001
 

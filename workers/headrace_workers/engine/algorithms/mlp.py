@@ -11,7 +11,7 @@ from headrace_workers.engine.algorithms.params import (
     Dense,
     Dropout,
     EarlyStopping,
-    EnoughEpochs,
+    Epochs,
     NetworkParams,
 )
 
@@ -19,7 +19,7 @@ from headrace_workers.engine.algorithms.params import (
 class MlpParams(NetworkParams):
     """Params of `mlp`."""
 
-    epochs: EnoughEpochs = 50
+    epochs: Epochs = 50
     hidden: Dense = [64, 32]
     dropout: Dropout = 0.0
     batch_norm: BatchNorm = False

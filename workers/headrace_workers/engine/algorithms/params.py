@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -11,15 +10,6 @@ from headrace.specs.algorithms import Params
 from headrace.specs.base import Spec, TaskType
 
 Epochs = Annotated[int, Field(ge=1, le=10_000, description="How often training goes through all rows.")]
-EnoughEpochs = Annotated[
-    int | None,
-    Field(
-        ge=1,
-        le=10_000,
-        description="How often training goes through all rows; null: 6 times, or as often as makes 1,000 "
-        "steps, 60 times at most.",
-    ),
-]
 BatchSize = Annotated[int, Field(ge=1, le=65_536, description="Rows per step of the optimizer.")]
 LearningRate = Annotated[float, Field(gt=0, le=10, description="The size of the optimizer's steps.")]
 Optimizer = Annotated[Literal["adam", "adamw", "rmsprop", "sgd"], Field(description="Which optimizer.")]
@@ -126,7 +116,7 @@ class Augmentation(Spec):
 class NetworkParams(Params):
     """What every network that is trained by gradient descent can be told."""
 
-    epochs: EnoughEpochs = 10
+    epochs: Epochs = 10
     batch_size: BatchSize = 32
     learning_rate: LearningRate = 0.001
     optimizer: Optimizer = "adam"
@@ -143,11 +133,8 @@ class NetworkParams(Params):
     plateau: Plateau = None
 
     def epochs_of(self, rows: int) -> int:
-        """Return how many epochs there are of so many training rows: a few rows are too few steps in a few
-        epochs."""
-        if self.epochs is not None:
-            return self.epochs
-        return min(max(6, math.ceil(1000 / math.ceil(rows / self.batch_size))), 60)
+        """Return how many epochs there are of so many training rows."""
+        return self.epochs
 
     @field_validator("momentum")
     @classmethod

@@ -29,7 +29,7 @@ from headrace_workers.engine.algorithms.network import OUTPUT, Network
 from headrace_workers.engine.algorithms.params import (
     BatchSize,
     EarlyStopping,
-    EnoughEpochs,
+    Epochs,
     LearningRate,
     NetworkParams,
 )
@@ -76,7 +76,7 @@ class RecommenderParams(NetworkParams):
             description="From clicks: from how many items, drawn at random, that of a row must stand out.",
         ),
     ] = 32
-    epochs: EnoughEpochs = 30
+    epochs: Epochs = 30
     batch_size: BatchSize = 512
     learning_rate: LearningRate = 0.005
     early_stopping: EarlyStopping = 3

@@ -11,7 +11,7 @@ from headrace.specs.algorithms import Params
 from headrace.specs.base import ColumnType
 from headrace_workers.engine.algorithms.base import Encoding, TextEncoding
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.algorithms.params import Dropout, EarlyStopping, EnoughEpochs, NetworkParams
+from headrace_workers.engine.algorithms.params import Dropout, EarlyStopping, Epochs, NetworkParams
 
 Vocabulary = Annotated[
     int,
@@ -51,7 +51,7 @@ class TextParams(NetworkParams):
 
     encoding = ("vocabulary", "length")
 
-    epochs: EnoughEpochs = 10
+    epochs: Epochs = 10
     vocabulary: Vocabulary = 10_000
     length: Length = None
     embedding: Embedding = 64

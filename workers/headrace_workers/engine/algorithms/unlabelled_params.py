@@ -8,7 +8,7 @@ from pydantic import Field
 
 from headrace.specs.algorithms import Params
 from headrace.specs.base import TaskType
-from headrace_workers.engine.algorithms.params import Dense, EarlyStopping, EnoughEpochs, NetworkParams
+from headrace_workers.engine.algorithms.params import Dense, EarlyStopping, Epochs, NetworkParams
 
 Components = Annotated[int, Field(ge=1, le=1000, description="How many numbers a row becomes.")]
 Contamination = Annotated[
@@ -43,7 +43,7 @@ class ComponentsParams(Params):
 class AutoencoderParams(NetworkParams):
     """What those that are networks can be told."""
 
-    epochs: EnoughEpochs = 50
+    epochs: Epochs = 50
     components: Components = 2
     hidden: Dense = [64]
     early_stopping: EarlyStopping = 10
