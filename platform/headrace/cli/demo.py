@@ -92,7 +92,7 @@ def _run(client: Client, console: Any, file: Path, scratch: Path, epochs: int) -
         "model": "digits",
         "dataset": refs["digits"],
         "algorithm": "cnn",
-        "params": {"epochs": epochs, "batch_size": 32, "dense": [], "dropout": 0.0},
+        "params": {"epochs": epochs, "batch_size": 32, "dense": [], "dropout": 0.0, "schedule": None},
         "target": "label",
     }
     trained = _succeed(client, client.submit("train", spec, name="digits, convolutional network"))
