@@ -112,6 +112,18 @@ class Deployment:
         with self.db.read() as session:
             return session.get_one(Job, job.id)
 
+    def parts(self, job: Job) -> list[Job]:
+        with self.db.read() as session:
+            return list(session.scalars(select(Job).where(Job.parent == job.id).order_by(Job.id)))
+
+    def parts_ended(self, job: Job, count: int) -> None:
+        """Wait until so many parts of ``job`` are in a final state."""
+
+        def enough() -> bool:
+            return sum(State(part.state) in FINAL for part in self.parts(job)) >= count
+
+        self.until(enough, f"{job.id} has not {count} parts that have ended")
+
     def events(self, job: Job) -> list[JobEvent]:
         with self.db.read() as session:
             return list(queries.events(session, job, limit=10_000).items)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
 
 from headrace.artifacts import service as artifacts
 from headrace.jobs.states import FINAL, State
@@ -37,25 +36,13 @@ def stack(ready: Deployment, members: list[str]) -> Job:
     return ready.submit("train", spec, max_attempts=50)
 
 
-def parts(ready: Deployment, job: Job) -> list[Job]:
-    with ready.db.read() as session:
-        return list(session.scalars(select(Job).where(Job.parent == job.id).order_by(Job.id)))
-
-
-def ended(ready: Deployment, job: Job, count: int) -> None:
-    def enough() -> bool:
-        return sum(State(part.state) in FINAL for part in parts(ready, job)) >= count
-
-    ready.until(enough, f"{job.id} has not {count} trainings")
-
-
 def is_training(ready: Deployment, job: Job) -> bool:
-    return any(State(part.state) is State.RUNNING and 0 < part.fraction < 0.9 for part in parts(ready, job))
+    return any(State(part.state) is State.RUNNING and 0 < part.fraction < 0.9 for part in ready.parts(job))
 
 
 def version(ready: Deployment, job: Job) -> ModelVersion:
     for count in range(1, 2 * FOLDS + 1):
-        ended(ready, job, count)
+        ready.parts_ended(job, count)
     result = ready.succeeded(job).result
     assert result is not None
     with ready.db.read() as session:
@@ -72,12 +59,12 @@ def test_killed_workers_change_no_bit(ready: Deployment, members: list[str]) -> 
         if worker is not survivor:
             worker.kill()
             worker.wait()
-    ended(ready, job, 2)
+    ready.parts_ended(job, 2)
     ready.until(lambda: is_training(ready, job), "no part runs")
     kill(ready)
     disturbed = version(ready, job)
     assert disturbed.weights_digest == calm.weights_digest
-    made = parts(ready, job)
+    made = ready.parts(job)
     names = [f"{ref} fold {k}" for ref in members for k in (1, 2)]
     assert [part.part for part in made] == [*names, "stack"]
     assert {part.state for part in made} == {"succeeded"}
@@ -95,9 +82,9 @@ def test_killed_workers_change_no_bit(ready: Deployment, members: list[str]) -> 
 
 def test_cancelling_ends_what_runs_within_five_seconds(ready: Deployment, members: list[str]) -> None:
     job = stack(ready, members)
-    ready.until(lambda: any(part.fraction > 0 for part in parts(ready, job)), "no part runs")
+    ready.until(lambda: any(part.fraction > 0 for part in ready.parts(job)), "no part runs")
     ready.cancel(job)
     assert ready.job(job).state == "cancelled"
-    ready.until(lambda: all(State(part.state) in FINAL for part in parts(ready, job)), "parts go on")
-    taken = [(part.finished_at, ready.job(job).finished_at) for part in parts(ready, job)]
+    ready.until(lambda: all(State(part.state) in FINAL for part in ready.parts(job)), "parts go on")
+    taken = [(part.finished_at, ready.job(job).finished_at) for part in ready.parts(job)]
     assert all((end - asked).total_seconds() < 5 for end, asked in taken if end and asked)

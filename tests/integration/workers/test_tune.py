@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from headrace.jobs.states import FINAL, State
 from headrace.jobs.tables import Job
@@ -31,18 +30,6 @@ def tune(ready: Deployment, seconds: float) -> Job:
     return ready.submit("tune", spec, max_attempts=50)
 
 
-def parts(ready: Deployment, job: Job) -> list[Job]:
-    with ready.db.read() as session:
-        return list(session.scalars(select(Job).where(Job.parent == job.id).order_by(Job.id)))
-
-
-def ended(ready: Deployment, job: Job, count: int) -> None:
-    def enough() -> bool:
-        return sum(State(part.state) in FINAL for part in parts(ready, job)) >= count
-
-    ready.until(enough, f"{job.id} has not {count} trials")
-
-
 def is_halfway(part: Job) -> bool:
     return State(part.state) is State.RUNNING and 0 < part.fraction < 0.9
 
@@ -50,10 +37,10 @@ def is_halfway(part: Job) -> bool:
 def outcome(ready: Deployment, job: Job) -> tuple[list[tuple[Any, ...]], Any]:
     """Return each trial, and the number of the best."""
     for count in range(1, TRIALS + 1):
-        ended(ready, job, count)
+        ready.parts_ended(job, count)
     result = ready.succeeded(job).result
     assert result is not None
-    trials = [(part.part, part.state, part.spec["params"]["share"]) for part in parts(ready, job)]
+    trials = [(part.part, part.state, part.spec["params"]["share"]) for part in ready.parts(job)]
     assert [name for name, _, _ in trials] == [f"trial {number}" for number in range(TRIALS)]
     assert {state for _, state, _ in trials} == {"succeeded"}
     return trials, (result["best"]["trial"], result["best"]["value"])
@@ -64,23 +51,23 @@ def test_killed_workers_change_nothing_of_what_is_tried_and_found(ready: Deploym
     calm = outcome(ready, tune(ready, 0.0))
     job = tune(ready, 1.0)
     for number in range(KILLS):
-        ended(ready, job, number * TRIALS // KILLS)
-        ready.until(lambda: any(is_halfway(part) for part in parts(ready, job)), "no trial runs")
+        ready.parts_ended(job, number * TRIALS // KILLS)
+        ready.until(lambda: any(is_halfway(part) for part in ready.parts(job)), "no trial runs")
         for worker in [each for each in ready.workers if each.poll() is None]:
             worker.kill()
             worker.wait()
         for _ in range(2):
             ready.start_worker()
     assert outcome(ready, job) == calm
-    assert sum(part.attempt for part in parts(ready, job)) > TRIALS
+    assert sum(part.attempt for part in ready.parts(job)) > TRIALS
     assert ready.versions() == 2
 
 
 def test_cancelling_ends_what_runs_within_five_seconds(ready: Deployment) -> None:
     job = tune(ready, 60.0)
-    ready.until(lambda: any(part.fraction > 0 for part in parts(ready, job)), "no trial runs")
+    ready.until(lambda: any(part.fraction > 0 for part in ready.parts(job)), "no trial runs")
     ready.cancel(job)
     assert ready.job(job).state == "cancelled"
-    ready.until(lambda: all(State(part.state) in FINAL for part in parts(ready, job)), "trials go on")
-    taken = [(part.finished_at, ready.job(job).finished_at) for part in parts(ready, job)]
+    ready.until(lambda: all(State(part.state) in FINAL for part in ready.parts(job)), "trials go on")
+    taken = [(part.finished_at, ready.job(job).finished_at) for part in ready.parts(job)]
     assert all((end - asked).total_seconds() < 5 for end, asked in taken if end and asked)

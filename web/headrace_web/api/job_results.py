@@ -9,7 +9,9 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from headrace.artifacts import service as artifacts
+from headrace.artifacts.store import Stored
 from headrace.jobs import queries, service
+from headrace.jobs.tables import Job
 from headrace_web import downloads
 from headrace_web.api import evaluations, explanations
 from headrace_web.api.evaluations import Evaluation
@@ -59,9 +61,7 @@ def logs(call: Call, job: str, query: LogsQuery) -> Response:
 @routes.route("GET", "/<id:job>/output", role="viewer", produces="application/octet-stream", problems=[416])
 def output(call: Call, job: str) -> Response:
     """Download the file that a predict job has made, whole or a range of it."""
-    with call.parts.database.read() as session:
-        row = service.job(session, call.project, job)
-        stored = artifacts.artifact(session, row.id, "output")
+    row, stored = result(call, job, "output")
     ending = str(row.spec.get("format", "bin"))
     media_type = OUTPUT_TYPES.get(ending, "application/octet-stream")
     return downloads.send(call.parts.store, stored, media_type=media_type, filename=f"{row.id}.{ending}")
@@ -70,19 +70,22 @@ def output(call: Call, job: str) -> Response:
 @routes.route("GET", "/<id:job>/evaluation", role="viewer", returns=Evaluation)
 def evaluation(call: Call, job: str) -> Response:
     """Show what an evaluate job has found: how good a version is on a dataset."""
-    with call.parts.database.read() as session:
-        row = service.job(session, call.project, job)
-        stored = artifacts.artifact(session, row.id, "evaluation")
+    _, stored = result(call, job, "evaluation")
     return evaluations.send(call, stored)
 
 
 @routes.route("GET", "/<id:job>/explanation", role="viewer", returns=Explanation)
 def explanation(call: Call, job: str) -> Response:
     """Show what an explain job has found: what the predictions of a version rest on."""
+    _, stored = result(call, job, "explanation")
+    return explanations.send(call, stored)
+
+
+def result(call: Call, job: str, name: str) -> tuple[Job, Stored]:
+    """Return a job and the file ``name`` that it has left. Raises NotFound."""
     with call.parts.database.read() as session:
         row = service.job(session, call.project, job)
-        stored = artifacts.artifact(session, row.id, "explanation")
-    return explanations.send(call, stored)
+        return row, artifacts.artifact(session, row.id, name)
 
 
 def _log(parts: Parts, project: str, job: str, attempt: int | None) -> Iterator[str]:

@@ -7,7 +7,6 @@ from typing import Any
 from flask import Response
 from pydantic import model_validator
 
-from headrace.artifacts import service as artifacts
 from headrace.errors import NotFound
 from headrace.jobs import coordinators, costs, queries, service, transitions
 from headrace.jobs.states import FINAL, State
@@ -89,18 +88,14 @@ def output(call: Call, job: str) -> Response:
 @pages.route("GET", "/jobs/<id:job>/evaluation", role="viewer", produces=HTML)
 def evaluation(call: Call, job: str) -> Response:
     """Show what an evaluate job has found."""
-    with call.parts.database.read() as session:
-        row = service.job(session, call.project, job)
-        stored = artifacts.artifact(session, row.id, "evaluation")
+    row, stored = job_results.result(call, job, "evaluation")
     return page("job_evaluation.html", job=row, **evaluations.shown(call, stored))
 
 
 @pages.route("GET", "/jobs/<id:job>/explanation", role="viewer", produces=HTML)
 def explanation(call: Call, job: str) -> Response:
     """Show what an explain job has found."""
-    with call.parts.database.read() as session:
-        row = service.job(session, call.project, job)
-        stored = artifacts.artifact(session, row.id, "explanation")
+    row, stored = job_results.result(call, job, "explanation")
     found = explanations.shown(call, stored)
     return page("job_explanation.html", job=row, bar=bars, chart=charts, **found)
 
