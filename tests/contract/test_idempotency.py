@@ -170,3 +170,34 @@ def test_a_late_owner_cannot_complete(api: Api, problem: Problem) -> None:
         idempotency.complete(
             session, held, request_sha256="0", status=202, answer={"body": "", "headers": {}}, now=NOW
         )
+
+
+def test_an_upload_keeps_its_key_for_as_long_as_it_takes(
+    api: Api, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no longer: the reservation of a server that was killed is over after a minute, not after hours."""
+    extend, extended = idempotency.extend, threading.Event()
+
+    def told(*given: Any) -> None:
+        extend(*given)
+        extended.set()
+
+    monkeypatch.setattr(idempotency, "extend", told)
+    monkeypatch.setattr("headrace_web.idempotency.EXTENDED_EVERY_S", 0.01)
+
+    class Stalled(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            assert extended.wait(20)
+            return super().read(size)
+
+    body = b"id,x,label\n1,2.5,a\n"
+    first = api.post(
+        "datasets/iris/versions",
+        input_stream=Stalled(body),
+        content_length=len(body),
+        content_type="text/csv",
+        headers=KEY,
+    )
+    assert first.status_code == 202
+    assert api.upload("iris", body, headers=KEY).data == first.data
+    assert not [thread for thread in threading.enumerate() if thread.name == "idempotency"]

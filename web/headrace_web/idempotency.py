@@ -6,22 +6,26 @@ idempotency` has the protocol). Whatever is not a success frees the key: the req
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import re
-import time
-from collections.abc import Callable
-from datetime import timedelta
+import threading
+from collections.abc import Callable, Iterator
 
 from flask import Response, request
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from headrace.access import idempotency
-from headrace.errors import Invalid
+from headrace.errors import Conflict, Invalid
 from headrace_web.calls import Answer, Call, json_response
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
+EXTENDED_EVERY_S = idempotency.RESERVED_FOR.total_seconds() / 4
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_log = logging.getLogger(__name__)
 
 
 def once(
@@ -29,36 +33,36 @@ def once(
     act: Callable[[Session], Answer],
     *,
     status: int,
-    receive: Callable[[Callable[[], None]], bytes] | None = None,
+    receive: Callable[[], bytes] | None = None,
     prepare: Callable[[], object] | None = None,
-    hold: timedelta = idempotency.RESERVED_FOR,
 ) -> Response:
     """Answer with what ``act`` returns, called in a transaction; or, for a key seen before, with what it
     returned then.
 
     Requests are the same when method, path, query and content are. The content is the call's, or what
-    ``receive`` returns: it reads the body once the key is reserved, and calls its argument now and then to
-    keep it so. ``prepare`` runs before the transaction and only if ``act`` will. Raises IdempotencyKeyInUse
-    while the first request is being answered, IdempotencyKeyReused for another request.
+    ``receive`` returns: it reads the body once the key is reserved, for as long as it takes. ``prepare`` runs
+    before the transaction and only if ``act`` will. Raises IdempotencyKeyInUse while the first request is
+    being answered, IdempotencyKeyReused for another request.
     """
     key = _key()
     if key is None:
         if receive is not None:
-            receive(lambda: None)
+            receive()
         if prepare is not None:
             prepare()
         with call.parts.database.transaction() as session:
             return act(session).response(status)
     with call.parts.database.transaction() as session:
-        held = idempotency.reserve(session, call.project, key, call.now, hold=hold)
+        held = idempotency.reserve(session, call.project, key, call.now)
     if isinstance(held, idempotency.Answered):
-        held.check(_fingerprint(call.content if receive is None else receive(lambda: None)))
+        held.check(_fingerprint(call.content if receive is None else receive()))
         headers = held.answer["headers"] | {REPLAYED: "true"}
         return json_response(held.answer["body"], held.status, headers)
     try:
-        fingerprint = _fingerprint(call.content if receive is None else receive(_keeper(call, held, hold)))
-        if prepare is not None:
-            prepare()
+        with _extended(call, held) if receive is not None else contextlib.nullcontext():
+            fingerprint = _fingerprint(call.content if receive is None else receive())
+            if prepare is not None:
+                prepare()
         with call.parts.database.transaction() as session:
             answer = act(session)
             response = answer.response(status)
@@ -77,18 +81,30 @@ def once(
     return response
 
 
-def _keeper(call: Call, held: idempotency.Reservation, hold: timedelta) -> Callable[[], None]:
-    """Return what prolongs the reservation, when a third of its time has gone."""
-    due = time.monotonic() + hold.total_seconds() / 3
+@contextlib.contextmanager
+def _extended(call: Call, held: idempotency.Reservation) -> Iterator[None]:
+    """Keep the reservation while the block runs, by a thread that dies with the process, as the right to
+    answer does soon after: a body may take an hour to come, and its killed server must not hold the key.
+    """
+    done = threading.Event()
 
-    def keep() -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            with call.parts.database.transaction() as session:
-                idempotency.extend(session, held, call.parts.clock(), hold=hold)
-            due = time.monotonic() + hold.total_seconds() / 3
+    def extend() -> None:
+        while not done.wait(EXTENDED_EVERY_S):
+            try:
+                with call.parts.database.transaction() as session:
+                    idempotency.extend(session, held, call.parts.clock())
+            except Conflict:
+                return  # `complete` will say so.
+            except SQLAlchemyError as error:
+                _log.warning("an idempotency key was not extended: %s", type(error).__name__)
 
-    return keep
+    thread = threading.Thread(target=extend, name="idempotency", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def _key() -> str | None:

@@ -6,7 +6,6 @@ import base64
 import functools
 import re
 from collections.abc import Callable
-from datetime import timedelta
 
 from flask import Response, request
 from sqlalchemy.orm import Session
@@ -18,8 +17,6 @@ from headrace_web import body
 from headrace_web.calls import Answer, Call
 from headrace_web.idempotency import once
 
-HOLD = timedelta(minutes=3)
-"""How long making an upload durable may take, and an upload may stall, before its idempotency key is free."""
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/]{43}=):\s*(?:,|$)")
 
 
@@ -41,7 +38,7 @@ def take(
     with call.parts.store.stage() as stage:
         size_bytes = 0
 
-        def receive(keep: Callable[[], None]) -> bytes:
+        def receive() -> bytes:
             nonlocal size_bytes
             start, looked = b"", False
             for piece in body.stream(request, call.parts.settings.max_upload_bytes, chunk=CHUNK_BYTES):
@@ -50,7 +47,6 @@ def take(
                     if looked := len(start) == head:
                         look(start)
                 stage.write(piece)
-                keep()
                 size_bytes += len(piece)
             if size_bytes == 0:
                 raise Malformed("The body is empty.")
@@ -66,14 +62,7 @@ def take(
             _check_room(call, Stored(stage.digest(), size_bytes))
             return stage.commit()
 
-        return once(
-            call,
-            lambda session: act(session, commit()),
-            status=202,
-            receive=receive,
-            prepare=commit,
-            hold=HOLD,
-        )
+        return once(call, lambda session: act(session, commit()), status=202, receive=receive, prepare=commit)
 
 
 def _check_room(call: Call, file: Stored) -> None:

@@ -2,8 +2,9 @@
 
 The protocol: `reserve` before the work, in a transaction of its own; then either `complete` in the very
 transaction that has the effect, so that effect and answer are visible together or not at all, or `release`
-when the request was refused. A reservation that nobody completes (a killed process) ends by itself after
-`RESERVED_FOR`, and its late owner can then no longer complete it.
+when the request was refused. What takes long, an upload, calls `extend` meanwhile. A reservation that nobody
+completes (a killed process) ends by itself after `RESERVED_FOR`, and once another request has taken the key,
+its late owner can no longer complete it.
 """
 
 from __future__ import annotations
@@ -49,10 +50,8 @@ class Answered:
             )
 
 
-def reserve(
-    session: Session, project: str, key: str, now: datetime, *, hold: timedelta = RESERVED_FOR
-) -> Reservation | Answered:
-    """Return the right to answer, for ``hold``, or the answer given before.
+def reserve(session: Session, project: str, key: str, now: datetime) -> Reservation | Answered:
+    """Return the right to answer, for `RESERVED_FOR`, or the answer given before.
 
     Raises `Conflict` while another request with this key is being answered.
     """
@@ -63,7 +62,7 @@ def reserve(
         row = None
     if row is None:
         token = secrets.token_hex(16)
-        row = IdempotencyKey(project=project, key=key, token=token, expires_at=now + hold)
+        row = IdempotencyKey(project=project, key=key, token=token, expires_at=now + RESERVED_FOR)
         try:
             with session.begin_nested():
                 session.add(row)
@@ -75,14 +74,12 @@ def reserve(
     return Answered(status=row.status, answer=row.answer, request_sha256=row.request_sha256 or "")
 
 
-def extend(
-    session: Session, reservation: Reservation, now: datetime, *, hold: timedelta = RESERVED_FOR
-) -> None:
-    """Prolong the right to answer, for work that takes long. Raises `Conflict` if it has expired."""
+def extend(session: Session, reservation: Reservation, now: datetime) -> None:
+    """Prolong the right to answer by `RESERVED_FOR` from now. Raises `Conflict` if it has gone."""
     row = session.get(IdempotencyKey, (reservation.project, reservation.key), with_for_update=True)
     if row is None or row.token != reservation.token:
         raise _overtaken()
-    row.expires_at = now + hold
+    row.expires_at = now + RESERVED_FOR
 
 
 def complete(
