@@ -11,7 +11,7 @@ import numpy as np
 from keras import layers
 
 data = np.load(sys.argv[1])
-RATE, EPOCHS, BATCH = int(sys.argv[2]), 6, 32
+RATE, EPOCHS, BATCH = int(sys.argv[2]), 40, 32
 
 spectrogram = layers.MelSpectrogram(
     fft_length=512, sequence_stride=160, sequence_length=400, sampling_rate=RATE, num_mel_bins=64

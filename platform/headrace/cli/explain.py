@@ -173,7 +173,7 @@ def _show_attributions(found: Mapping[str, Any]) -> None:
         ]
         said = "word" if group["label"] is None else f"word, of {group['label']}"
         output.print_table([said, "", "adds", "rows"], rows, empty="no words")
-    if found["input"] == "image":
+    if found.get("picture"):
         output.console().print("Heat maps are pictures: the dashboard shows them, --json has them.")
 
 

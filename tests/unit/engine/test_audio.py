@@ -9,7 +9,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from headrace.errors import BadData
-from headrace_workers.engine.data.audio import MAX_FRAMES, AudioEncoder, AudioFitting, spectrogram
+from headrace_workers.engine.data.audio import MAX_FRAMES, MIDDLE, UNIT, AudioEncoder, AudioFitting, spectrogram
 
 RATE = 8000
 
@@ -45,11 +45,20 @@ def test_the_same_sound_of_other_rate_loudness_sample_format_and_channels_is_the
     encoder = fitted(tone(440))
     expected = encoder.decode(tone(440)).astype(int)
     stereo = np.stack([0.3 * np.sin(2 * np.pi * 440 * np.arange(4000) / RATE)] * 2, axis=1)
-    loudest = expected > 200
+    loudest = expected > MIDDLE + UNIT
     for other in (tone(440, rate=44_100), tone(440, loud=0.03), tone(440, subtype="FLOAT"), wav(stereo)):
         difference = np.abs(encoder.decode(other) - expected)
-        assert difference[loudest].max() <= 4
+        assert difference[loudest].max() < UNIT / 2
         assert encoder.decode(other)[:, 10, 0].argmax() == expected[:, 10, 0].argmax()
+
+
+def test_each_picture_is_standardised_by_itself() -> None:
+    encoder = fitted(tone(440))
+    noise = np.random.default_rng(0).normal(size=4000)
+    for sound in (tone(440), wav(0.01 * noise), wav(0.05 * noise + 0.3 * np.sin(np.arange(4000)))):
+        pixels = encoder.decode(sound)
+        assert abs(pixels.mean() - MIDDLE) < 1
+        assert abs(pixels.std() - UNIT) < 1
 
 
 def test_length_and_rate_follow_the_training_sounds() -> None:

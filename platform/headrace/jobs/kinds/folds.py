@@ -28,7 +28,7 @@ def check(spec: TrainSpec, rows: int | None, columns: Mapping[str, ColumnType]) 
         msg = f"there is no column {asked.group[:100]!r}; the columns are {some}"
         wrong.append(FieldError(loc=("spec", field, "group"), msg=msg))
     elif asked.group is not None and (
-        asked.group == spec.target or columns[asked.group] in ("image", "sequence")
+        asked.group == spec.target or columns[asked.group] in ("image", "audio", "sequence")
     ):
         msg = f"{asked.group!r} does not say which rows belong together: should be another column"
         wrong.append(FieldError(loc=("spec", field, "group"), msg=msg))

@@ -92,11 +92,15 @@ class Cnn(Network):
         return self.params.augmentation
 
     def build(self, inputs: dict[str, Any]) -> Any:
-        """Return the last hidden layer of a network on pixels from 0 to 255."""
+        """Return the last hidden layer of a network on pixels from 0 to 255, or standardised spectrograms."""
         from keras import layers
 
+        from headrace_workers.engine.data.audio import MIDDLE, UNIT
+
         p = self.params
-        x = layers.Rescaling(1 / 255, name="rescaling")(inputs["image"])
+        ((name, pixels),) = inputs.items()
+        scale, offset = (1 / 255, 0.0) if name == "image" else (1 / UNIT, -MIDDLE / UNIT)
+        x = layers.Rescaling(scale, offset, name="rescaling")(pixels)
         # The reference network has no padding; an image too small for that keeps its size instead.
         padding = "valid" if _side_left(min(x.shape[1:3]), p) >= 2 else "same"
         for i, filters in enumerate(p.filters, 1):

@@ -64,7 +64,7 @@ class Network(Learner):
         return objective(self.params, self.problem, training)
 
     def augmentation(self) -> Augmentation | None:
-        """Return how the input ``image`` is to be changed at random while training."""
+        """Return how images or spectrograms are to be changed at random while training."""
         return None
 
     def frozen(self) -> tuple[int, float]:

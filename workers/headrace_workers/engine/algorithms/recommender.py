@@ -281,11 +281,25 @@ class Recommender(Network, Recommends):
         negatives = keras.Input((self.params.negatives,), dtype="int32", name=INPUT)
         own = ops.expand_dims(inputs["item"], 1)
         candidates = ops.concatenate([own, negatives], axis=1)
-        items, biases = tower(candidates, self._catalogue(candidates) if self._catalogue else None)
+        items, biases = self._of_candidates(candidates, tower)
         items = ops.concatenate([self._penalised(items[:, :1]), items[:, 1:]], axis=1)
         scores = layers.Dot((1, 2))([self._penalised(user), items]) + ops.squeeze(biases, 2)
         same = ops.pad(ops.equal(negatives, own), ((0, 0), (1, 0)))
         return keras.Model(inputs | {INPUT: negatives}, ops.where(same, NEVER, scores))
+
+    def _of_candidates(self, candidates: Any, tower: Tower) -> tuple[Any, Any]:
+        """Return vectors and biases of ``candidates``; the tower sees each item once where that is less."""
+        from keras import ops
+
+        from headrace_workers.engine.training.negatives import all_items
+
+        count = self.known("item") + 1
+        often = count < self.params.batch_size * candidates.shape[1]
+        numbers = all_items(count)(candidates) if often else candidates
+        vectors, biases = tower(numbers, self._catalogue(numbers) if self._catalogue else None)
+        if not often:
+            return vectors, biases
+        return ops.take(vectors, candidates, axis=0), ops.take(biases, candidates, axis=0)
 
     def _penalised(self, values: Any) -> Any:
         """Return ``values``, whose squares, summed up for each row, cost something in training."""

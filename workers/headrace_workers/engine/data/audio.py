@@ -1,9 +1,10 @@
 """Sounds as they were uploaded, of any length, rate and channels, to log-mel spectrograms of one size.
 
-A spectrogram is an image: mel bands from low to high by frames in time, 0 for `RANGE_DB` or more below the
-loudest band and frame of the sound, 255 for that one. So all that learns from images learns from sounds, and
-how loud a recording is does not matter. The filters and the spectrum are Kaldi's (Povey et al. 2011, The
-Kaldi speech recognition toolkit), without dither, which is random.
+A spectrogram is an image: mel bands from low to high by frames in time. Each is standardised by itself, so
+that neither how loud a recording is nor how much noise it has decides how well a network can learn from it
+(Viikki and Laurila 1998, Cepstral domain segmental feature vector normalization): `MIDDLE` is the mean of its
+decibels, `UNIT` more is a standard deviation. The filters and the spectrum are Kaldi's (Povey et al. 2011,
+The Kaldi speech recognition toolkit), without dither, which is random.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import kaldi_native_fbank as fbank
 import numpy as np
@@ -38,6 +39,9 @@ MAX_FRAMES: Final = 256
 SHIFT_MS, FRAME_MS = 10.0, 25.0
 """Of short sounds; those of more than `MAX_FRAMES` frames get longer ones."""
 RANGE_DB: Final = 80.0
+"""What is that far or further below the loudest band and frame counts as that far below."""
+MIDDLE: Final = 128
+UNIT: Final = 24
 SAMPLE: Final = 1000
 """Rate and length that fit are decided by so many training sounds."""
 
@@ -81,11 +85,14 @@ def opened(data: bytes | None) -> Iterator[soundfile.SoundFile]:
 class AudioEncoder(BaseModel):
     """Log-mel spectrograms, shape (height, width, 1), uint8: bands by frames.
 
-    ``rate``: samples a second that sounds are brought to; ``shift_ms``: from one frame to the next. Of a
-    sound that is longer than ``width`` frames the rest is left out; a shorter one is followed by silence.
+    ``input``: the name by which networks know them. ``rate``: samples a second that sounds are brought to;
+    ``shift_ms``: from one frame to the next. Of a sound that is longer than ``width`` frames the rest is left
+    out; a shorter one is followed by silence.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: ClassVar = "spectrogram"
 
     kind: Literal["audio"] = "audio"
     column: str
@@ -128,9 +135,10 @@ class AudioEncoder(BaseModel):
         count = min(spectrum.num_frames_ready, self.width)
         pixels = np.zeros(self.shape, np.uint8)
         if count and samples.any():
-            logs = np.stack([spectrum.get_frame(i) for i in range(count)], axis=1)
-            below_db = (logs.max() - logs) * (10 / math.log(10))
-            pixels[:, :count, 0] = np.rint(255 * np.clip(1 - below_db / RANGE_DB, 0, 1))
+            logs = np.stack([spectrum.get_frame(i) for i in range(count)], axis=1).astype(np.float64)
+            levels = np.maximum(logs, logs.max() - RANGE_DB * math.log(10) / 10)
+            standard = (levels - levels.mean()) / max(levels.std(), 1e-9)
+            pixels[:, :count, 0] = np.rint(np.clip(MIDDLE + UNIT * standard, 0, 255))
         return pixels
 
     def _samples(self, data: bytes | None) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -27,9 +27,14 @@ class BadImage(Exception):
 
 
 class ImageEncoder(BaseModel):
-    """Pixels from 0 to 255, shape (height, width, channels), uint8; transparency on white."""
+    """Pixels from 0 to 255, shape (height, width, channels), uint8; transparency on white.
+
+    ``input``: the name by which networks know them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: ClassVar = "image"
 
     kind: Literal["image"] = "image"
     column: str

@@ -29,7 +29,13 @@ from headrace_workers.engine.data.reader import BATCH_ROWS
 from headrace_workers.engine.data.sequences import PADDING, SequenceEncoder, SequenceFitting
 from headrace_workers.engine.data.text import TextEncoder, TextFitting
 
-TABLE, IMAGE, TEXT, SEQUENCE = "table", "image", "text", "sequence"
+TABLE, IMAGE, SPECTROGRAM, TEXT, SEQUENCE = (
+    "table",
+    ImageEncoder.input,
+    AudioEncoder.input,
+    "text",
+    "sequence",
+)
 """The inputs that columns become: all numbers of a row in one vector, an image (that of a sound is
 its spectrogram), a text's tokens, and lists of numbers side by side, shape (length of the longest, columns).
 
@@ -84,7 +90,7 @@ class Preprocessing(BaseModel):
         lengths: list[int] = []
         for encoder in self.encoders:
             if isinstance(encoder, ImageEncoder | AudioEncoder):
-                specs[IMAGE] = TensorSpec(encoder.shape, "uint8")
+                specs[encoder.input] = TensorSpec(encoder.shape, "uint8")
             elif isinstance(encoder, TextEncoder):
                 specs[_text_input(specs)] = TensorSpec(encoder.shape, "int32", (encoder.numbers,))
             elif isinstance(encoder, SequenceEncoder):
@@ -106,7 +112,7 @@ class Preprocessing(BaseModel):
         start = sequences = texts = 0
         for encoder in self.encoders:
             if isinstance(encoder, ImageEncoder | AudioEncoder):
-                found.append((IMAGE, slice(None)))
+                found.append((encoder.input, slice(None)))
             elif isinstance(encoder, TextEncoder):
                 texts += 1
                 found.append((_text_name(texts), slice(None)))
@@ -148,7 +154,7 @@ class Preprocessing(BaseModel):
         for encoder in self.encoders:
             values = _whole(batch.column(encoder.column))
             if isinstance(encoder, ImageEncoder | AudioEncoder):
-                inputs[IMAGE], problems = encoder.encode(values)
+                inputs[encoder.input], problems = encoder.encode(values)
             elif isinstance(encoder, TextEncoder):
                 inputs[_text_input(inputs)] = encoder.encode(values)
             elif isinstance(encoder, SequenceEncoder):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from headrace.errors import BadSpec
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.data.preprocessing import IMAGE, TABLE, TEXT
+from headrace_workers.engine.data.preprocessing import IMAGE, SPECTROGRAM, TABLE, TEXT
 from headrace_workers.engine.data.target import ClassTarget
 from headrace_workers.engine.data.text import tokens
 from headrace_workers.engine.evaluation.worst import shortened
@@ -42,6 +42,7 @@ MAX_TOKENS = 400
 BASELINES = {
     "table": "the mean of the rows that are explained",
     "image": "a black image",
+    "spectrogram": "silence",
     "text": "as many tokens of padding",
 }
 
@@ -67,7 +68,12 @@ def attribute(
     outputs = _outputs(predictor, drawn, label)
     shown = set(np.unique(np.linspace(0, len(drawn) - 1, min(examples, len(drawn))).round().astype(int)))
     baseline = network.baseline(drawn.inputs)
-    kinds: dict[str, type[_Kind]] = {TABLE: _Table, IMAGE: _Picture, TEXT: _Text}
+    kinds: dict[str, type[_Kind]] = {
+        TABLE: _Table,
+        IMAGE: _Picture,
+        SPECTROGRAM: _Spectrogram,
+        TEXT: _Text,
+    }
     of_kind = kinds[network.kind](predictor, drawn)
     errors, most_steps, told = [], 0, []
     for row in range(len(drawn)):
@@ -181,10 +187,16 @@ class _Table(_Kind):
 class _Picture(_Kind):
     """An image: a heat map, summed over channels."""
 
+    input = IMAGE
+
     def __init__(self, predictor: Predictor, drawn: Drawn) -> None:
         super().__init__(predictor, drawn)
-        self._pixels = drawn.inputs[IMAGE]
+        self._pixels = drawn.inputs[self.input]
         self._total = np.zeros(self._pixels.shape[1:3])
+
+    def upright(self, picture: NDArray[Any]) -> NDArray[Any]:
+        """Return ``picture``, whose rows come first, as people look at it."""
+        return picture
 
     def add(self, row: int, output: int, found: Integral) -> NDArray[np.float64]:
         heat: NDArray[np.float64] = found.parts.sum(axis=2)
@@ -194,16 +206,26 @@ class _Picture(_Kind):
     def example(self, row: int, parts: NDArray[np.float64]) -> JSON:
         pixels = self._pixels[row]
         return {
-            "image": pictures.plain(pixels),
-            "heat": pictures.heated(pixels, parts),
+            "image": pictures.plain(self.upright(pixels)),
+            "heat": pictures.heated(self.upright(pixels), self.upright(parts)),
             "values": pictures.values(self.scale * parts),
         }
 
     def overall(self) -> tuple[JSON, list[JSON]]:
         size = self.scale * self._total / len(self._pixels)
-        picture = {"heat": pictures.heated(self._pixels.mean(axis=0), size), "values": pictures.values(size)}
+        back, heat = self.upright(self._pixels.mean(axis=0)), self.upright(size)
+        picture = {"heat": pictures.heated(back, heat), "values": pictures.values(size)}
         column = self.predictor.preprocessing.columns[0]
         return {"picture": picture}, [{"feature": column, "weight": float(size.sum())}]
+
+
+class _Spectrogram(_Picture):
+    """A sound: a heat map over its bands and frames, drawn with the low bands at the bottom."""
+
+    input = SPECTROGRAM
+
+    def upright(self, picture: NDArray[Any]) -> NDArray[Any]:
+        return picture[::-1]
 
 
 class _Text(_Kind):

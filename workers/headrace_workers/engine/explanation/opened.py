@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from headrace.errors import BadSpec
 from headrace_workers.engine.algorithms.base import Arrays
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.data.preprocessing import IMAGE, TABLE, TEXT
+from headrace_workers.engine.data.preprocessing import IMAGE, SPECTROGRAM, TABLE, TEXT
 from headrace_workers.engine.data.text import PADDING
 
 POINTS = 25
@@ -44,11 +44,11 @@ class Opened:
         return found
 
     def baseline(self, inputs: Arrays) -> NDArray[np.float32]:
-        """Return one row of numbers: the mean row of a table, a black image, or a text of padding."""
+        """Return one row of numbers: the mean of a table's, a black image, silence, or a text of padding."""
         values = inputs[self.kind]
         if self.kind == TABLE:
             return np.asarray(values.mean(axis=0, dtype=np.float64), np.float32)
-        if self.kind == IMAGE:
+        if self.kind in (IMAGE, SPECTROGRAM):
             return np.zeros(values.shape[1:], np.float32)
         return self.embed(np.full(values.shape[1:], PADDING, np.int32))
 

@@ -7,6 +7,7 @@ rows, nor how they are divided into batches and calls, nor where an attempt was 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,3 +41,17 @@ class Negatives:
         drawn = mix(mix(places) ^ stream) % np.uint64(self.items)
         found: NDArray[np.int32] = drawn.astype(np.int32)
         return found
+
+
+def all_items(count: int) -> Any:
+    """Return a Keras layer that gives the numbers from 0 to below ``count``, whatever it is called with.
+
+    A constant would be none of the model's tensors: what layers make of it would never change.
+    """
+    from keras import Layer, ops
+
+    class AllItems(Layer):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return ops.arange(count, dtype="int32")
+
+    return AllItems(name="all_items")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from headrace_workers.engine.algorithms.base import Problem
 from headrace_workers.engine.algorithms.params import Augmentation
+from headrace_workers.engine.data.preprocessing import IMAGE, SPECTROGRAM
 from headrace_workers.engine.training import augmentation as augmenting
 from headrace_workers.engine.training import determinism
 from headrace_workers.engine.training import negatives as sampling
@@ -23,7 +24,7 @@ CALL_S = 0.4
 """Calls grow until they take so long: long enough to cost nothing, short enough to show progress."""
 
 
-IMAGE, _DRAWS = "image", "draws"
+_DRAWS = "draws"
 
 
 class Epoch(NamedTuple):
@@ -43,7 +44,7 @@ class Epoch(NamedTuple):
 class Steps:
     """Trains a model by mini-batches; how steps are divided into calls does not change a bit.
 
-    ``weights`` are the variables that learn. ``augmentation`` is done to the input ``image``;
+    ``weights`` are the variables that learn. ``augmentation`` is done to images or spectrograms;
     ``negatives`` are another input.
     """
 
@@ -104,6 +105,7 @@ def _trace(
     inputs_signature = {
         name: tf.TensorSpec([None, *spec.shape], spec.dtype, name) for name, spec in problem.inputs.items()
     }
+    pictures = IMAGE if IMAGE in problem.inputs else SPECTROGRAM
     if augmentation is not None:
         inputs_signature[_DRAWS] = tf.TensorSpec([None, DRAWS], tf.float32, _DRAWS)
     if negatives is not None:
@@ -120,7 +122,7 @@ def _trace(
             wanted = targets[part]
             batch = {name: values[part] for name, values in inputs.items()}
             if augmentation is not None:
-                batch[IMAGE] = augment(batch[IMAGE], batch.pop(_DRAWS), augmentation)
+                batch[pictures] = augment(batch[pictures], batch.pop(_DRAWS), augmentation)
             with tf.GradientTape() as tape:
                 outputs = model(batch, training=True)
                 loss, metric = objective.graph(outputs, wanted)
