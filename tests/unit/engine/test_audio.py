@@ -9,7 +9,14 @@ import soundfile
 from numpy.typing import NDArray
 
 from headrace.errors import BadData
-from headrace_workers.engine.data.audio import MAX_FRAMES, MIDDLE, UNIT, AudioEncoder, AudioFitting, spectrogram
+from headrace_workers.engine.data.audio import (
+    MAX_FRAMES,
+    MIDDLE,
+    UNIT,
+    AudioEncoder,
+    AudioFitting,
+    spectrogram,
+)
 
 RATE = 8000
 

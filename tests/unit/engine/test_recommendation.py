@@ -12,6 +12,8 @@ import pytest
 import learning
 from headrace.specs.task import Task
 from headrace_workers.engine import main, online
+from headrace_workers.engine.algorithms.base import Problem, TensorSpec
+from headrace_workers.engine.algorithms.two_tower import TwoTower, TwoTowerParams
 from headrace_workers.engine.data import split
 from headrace_workers.engine.data.reader import Reader
 from headrace_workers.engine.evaluation.recommendation import popular
@@ -310,3 +312,40 @@ def test_clicks_are_evaluated_without_a_target(
     # Nobody is to be shown what training had.
     assert evaluation["interactions"]["rows_met_in_training"] == ran.done.result["rows"]["train"]
     assert evaluation["metrics"] == pytest.approx(ran.evaluation["metrics"])
+
+
+def test_the_tower_of_items_says_the_same_for_each_item_once_as_for_each_candidate() -> None:
+    tables = {f"{side}_table": TensorSpec((2,), "float32") for side in ("user", "item")}
+    numbers = {side: TensorSpec((), "int32", (21,)) for side in ("user", "item")}
+    problem = Problem(task="recommendation", inputs=numbers | tables, outputs=1, target_shape=(0,))
+    sides = {"user_features": ["a", "b"], "item_features": ["c", "d"], "negatives": 8}
+    # Eight rows have 72 candidates, one row has nine; there are 20 items.
+    once, each = (TwoTower(TwoTowerParams(**sides, batch_size=rows), problem) for rows in (8, 1))
+    names = [[layer.name for layer in learner._learning.layers] for learner in (once, each)]
+    assert ["all_items" in found for found in names] == [True, False]
+    rng = np.random.default_rng(0)
+    drawn = {weight.path: rng.normal(size=weight.shape) for weight in once._learning.weights}
+    for learner in (once, each):
+        for weight in learner._learning.weights:
+            weight.assign(drawn[weight.path])
+    batch = {side: rng.integers(0, 20, 8).astype(np.int32) for side in ("user", "item")}
+    batch |= {name: rng.normal(size=(8, 2)).astype(np.float32) for name in tables}
+    batch["negatives"] = rng.integers(0, 20, (8, 8)).astype(np.int32)
+    scores, gradients = zip(
+        *(_scores_and_gradients(learner._learning, batch) for learner in (once, each)), strict=True
+    )
+    np.testing.assert_allclose(*scores, rtol=1e-4)
+    assert gradients[0].keys() == gradients[1].keys()
+    for path, gradient in gradients[0].items():
+        np.testing.assert_allclose(gradient, gradients[1][path], rtol=1e-3, atol=1e-4)
+
+
+def _scores_and_gradients(model: Any, batch: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    import tensorflow as tf
+
+    weights = {weight.path: weight.value for weight in model.trainable_weights}
+    with tf.GradientTape() as tape:
+        scores = model(batch)
+        total = tf.reduce_sum(tf.nn.log_softmax(scores)[:, 0])
+    found = tape.gradient(total, weights, unconnected_gradients="zero")
+    return scores.numpy(), {path: tf.convert_to_tensor(each).numpy() for path, each in found.items()}
