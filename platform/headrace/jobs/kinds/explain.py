@@ -18,7 +18,7 @@ from headrace.registry import service as registry
 from headrace.registry.tables import ModelVersion
 from headrace.specs.algorithms import algorithm, catalogue
 from headrace.specs.base import ColumnType, TaskType
-from headrace.specs.jobs import ExplainSpec, Method
+from headrace.specs.jobs import DEPENDABLE, DEPENDENT, ExplainSpec, Method
 from headrace.specs.task import Done
 
 Spec = ExplainSpec
@@ -26,12 +26,6 @@ LANE: Lane = "heavy"
 RESULT = ("method", "rows", "strongest")
 FOLLOWED: tuple[TaskType, ...] = ("classification", "regression")
 """The tasks of networks whose gradients are followed to their inputs."""
-
-DEPENDENT: tuple[TaskType, ...] = ("classification", "regression", "anomaly", "recommendation")
-"""The tasks whose predictions have a mean that says something: partial dependence is told of them."""
-
-DEPENDABLE: tuple[ColumnType, ...] = ("number", "integer", "boolean", "category")
-"""The types of feature whose values can be gone through for a partial dependence."""
 
 ONE_INPUT = (["table"], ["image"], ["audio"], ["text"])
 """What a network reads whose gradients are followed to its input."""

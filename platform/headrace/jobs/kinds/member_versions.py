@@ -43,7 +43,7 @@ def take_over(
         msg = "the members have learned from rows of every fold: should be null"
         raise Invalid.field("spec", "cross_validation", msg=msg)
     params = chosen.check_params(spec.params, "spec", "params")
-    folds = chosen.params.model_validate(params).folds_of_members()
+    folds = members_anew.folds(spec)
     chosen.check_fit(params, spec.task or chosen.tasks[0], "spec", "params")
     wrong: list[FieldError] = []
     refs: list[str] = []

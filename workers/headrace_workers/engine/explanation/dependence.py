@@ -22,7 +22,6 @@ from headrace_workers.engine.predictor import Predictor
 
 JSON = dict[str, Any]
 PERCENTILES = (0.05, 0.95)
-DEPENDABLE = ("number", "integer", "boolean", "category")
 
 MAX_CLASSES = 10
 """Of more classes those with the most training rows have curves."""

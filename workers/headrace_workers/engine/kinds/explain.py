@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from headrace.errors import BadSpec
-from headrace.specs.jobs import ExplainSpec
+from headrace.specs.jobs import DEPENDABLE, DEPENDENT, ExplainSpec
 from headrace.specs.task import Done, Task
 from headrace_workers.engine.context import Context
 from headrace_workers.engine.data.pairs import Pairs
@@ -23,9 +23,6 @@ JSON = dict[str, Any]
 EXPLANATION_FILE = "explanation.json"
 DRAWN, EXPLAINED = 0.1, 0.8
 """The job's progress when each stage ends."""
-
-NO_DEPENDENCE = ("clustering", "embedding")
-"""What these tasks predict is no number whose mean would say something."""
 
 MOST_NAMED = 10
 MOST_DEPENDENCES = 3
@@ -72,7 +69,7 @@ def _of_rows(
     permutes = spec.method == "permutation"
     columns = package.predictor.preprocessing
     types = {column["name"]: column["type"] for column in columns.signature}
-    told = dependence.DEPENDABLE if permutes else (*dependence.DEPENDABLE, "timestamp", "text")
+    told = DEPENDABLE if permutes else (*DEPENDABLE, "timestamp", "text")
     if changed.encodes_again(columns):
         told = tuple(types.values())
     drawn = draw(
@@ -153,8 +150,8 @@ def _dependences(
 ) -> list[JSON]:
     columns = package.predictor.preprocessing
     ids = {columns.user.column, columns.item.column} if isinstance(columns, Pairs) else set()
-    able = {each["name"] for each in columns.signature if each["type"] in dependence.DEPENDABLE} - ids
-    if package.predictor.target.task in NO_DEPENDENCE:
+    able = {each["name"] for each in columns.signature if each["type"] in DEPENDABLE} - ids
+    if package.predictor.target.task not in DEPENDENT:
         able = set()
     wanted = spec.partial_dependence
     if wanted is None:
