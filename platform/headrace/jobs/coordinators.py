@@ -96,10 +96,16 @@ def carry_out(session: Session, job: Job, plan: Plan, now: datetime) -> None:
 
 
 def give_up(session: Session, job: Job, error: Exception, now: datetime) -> None:
-    """Fail ``job``, whose row the caller has locked, for an ``error`` that is a bug."""
-    if job.state == State.RUNNING:
-        message = f"an unexpected {type(error).__name__} ended it; the scheduler's log says where"
-        transitions.break_off(session, job, type="InternalError", message=message, now=now)
+    """Fail ``job``, whose row the caller has locked, for an ``error`` that no later step would mend: what it
+    needs is there no more, or a bug.
+    """
+    if job.state != State.RUNNING:
+        return
+    if isinstance(error, HeadraceError):
+        transitions.break_off(session, job, type=type(error).__name__, message=error.detail[:4000], now=now)
+        return
+    message = f"an unexpected {type(error).__name__} ended it; the scheduler's log says where"
+    transitions.break_off(session, job, type="InternalError", message=message, now=now)
 
 
 def take_over(session: Session, old: Job, new: Job) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from headrace.specs.base import Spec
 from headrace.specs.jobs import MAX_SEED, TrainSpec
@@ -63,3 +63,12 @@ class TuneSpec(Spec):
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
     parallel: Annotated[int, Field(ge=1, le=64)] = 2
     max_failed: Annotated[int, Field(ge=0, le=MAX_TRIALS)] = 0
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _names_something(cls, space: Any) -> Any:
+        if space == {}:
+            raise ValueError(
+                'is empty: should name what is tried, as in {"params.epochs": {"choices": [5, 10]}}'
+            )
+        return space

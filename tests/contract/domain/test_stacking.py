@@ -193,6 +193,23 @@ def test_a_member_that_was_deleted_meanwhile_is_told(domain: Domain) -> None:
 
 
 @pytest.mark.usefixtures("members")
+def test_a_member_that_was_deleted_while_the_last_part_ran_is_told(domain: Domain) -> None:
+    job = stack(domain)
+    domain.tick()
+    run_folds(domain)
+    domain.tick()
+    lease = domain.claim()
+    assert lease is not None
+    domain.do(registry.delete_version, "default", "two", 1, now=domain.now)
+    domain.commit(lease, Done(result=LEARNED, outputs={}), files("both package", "package"))
+    domain.tick()
+    ended = domain.job(job)
+    assert ended.state == State.FAILED
+    assert ended.error is not None
+    assert "model 'two' has no version 1" in ended.error["message"]
+
+
+@pytest.mark.usefixtures("members")
 def test_what_parts_have_left_is_kept_as_long_as_it_goes_on_and_not_for_ever(domain: Domain) -> None:
     job = stack(domain)
     domain.tick()
