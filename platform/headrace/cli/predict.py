@@ -10,6 +10,9 @@ import click
 from headrace.cli.options import connect, server_options
 from headrace.errors import Malformed
 
+LISTED = {"item", "score"}
+"""What each entry of a list of recommended items has."""
+
 
 @click.command()
 @click.argument("ref", metavar="NAME[@VERSION|@ALIAS]")
@@ -42,12 +45,13 @@ def _row(found: dict[str, Any]) -> dict[str, Any]:
     if "probabilities" in found:
         best = max(found["probabilities"].values())
         return {"prediction": found["label"], "probability": f"{best:.4f}"}
-    return {
-        "prediction" if name == "value" else name: json.dumps(value, ensure_ascii=False)
-        if isinstance(value, list | dict)
-        else value
-        for name, value in found.items()
-    }
+    return {"prediction" if name == "value" else name: _cell(value) for name, value in found.items()}
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(each, dict) and each.keys() == LISTED for each in value):
+        return ", ".join(f"{each['item']} ({each['score']:.4g})" for each in value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
 def _read(file: IO[str]) -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ def heated(pixels: NDArray[Any], heat: NDArray[np.float64]) -> str:
 
 
 def _enlarged(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    factor = max(SHOWN_SIDE // max(rgb.shape[:2]), 1)
+    factor = -(-SHOWN_SIDE // max(rgb.shape[:2]))
     found: NDArray[np.uint8] = rgb.repeat(factor, axis=0).repeat(factor, axis=1)
     return found
 
