@@ -81,10 +81,13 @@ def test_params_that_do_not_fit_are_refused(
 
 
 @pytest.mark.usefixtures("members")
-def test_members_that_know_every_fold_are_not_cross_validated(api: Api, problem: Problem) -> None:
-    found = problem(
-        api.submit(ENSEMBLE | {"cross_validation": {"folds": 3}}), 422, "spec", "cross_validation"
-    )
+@pytest.mark.parametrize(
+    ("field", "asked"), [("cross_validation", {"folds": 3}), ("fold", {"folds": 3, "number": 0})]
+)
+def test_members_that_know_every_fold_are_not_cross_validated(
+    api: Api, problem: Problem, field: str, asked: dict[str, Any]
+) -> None:
+    found = problem(api.submit(ENSEMBLE | {field: asked}), 422, "spec", field)
     assert "learned from rows of every fold" in found["errors"][0]["msg"]
 
 

@@ -3,8 +3,8 @@
 The protocol: `reserve` before the work, in a transaction of its own; then either `complete` in the very
 transaction that has the effect, so that effect and answer are visible together or not at all, or `release`
 when the request was refused. What takes long, an upload, calls `extend` meanwhile. A reservation that nobody
-completes (a killed process) ends by itself after `RESERVED_FOR`, and once another request has taken the key,
-its late owner can no longer complete it.
+completes (a killed process) ends by itself after `RESERVED_FOR`; once it was forgotten, or another request
+has taken the key, its late owner can no longer complete it.
 """
 
 from __future__ import annotations
@@ -119,4 +119,6 @@ def purge(session: Session, now: datetime) -> None:
 
 
 def _overtaken() -> Conflict:
-    return Conflict("this request took too long, and another with the same idempotency key came first")
+    return Conflict(
+        "this request took too long: its idempotency key may be used by another by now; send it again"
+    )

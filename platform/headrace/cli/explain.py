@@ -125,7 +125,8 @@ def show(found: Mapping[str, Any]) -> None:
     from headrace.cli import output
 
     rows = found["rows"]
-    kind = "test rows" if rows["part"] == "test" else "rows"
+    kind = "windows" if found["task"] == "forecast" else "rows"
+    kind = f"test {kind}" if rows["part"] == "test" else kind
     said = f"{rows['used']} of {rows['of']} {kind} of {found['dataset']}"
     output.print_fields({"model": found["model"], "method": found["method"], "rows": said})
     if importance := found.get("importance"):

@@ -50,8 +50,8 @@ def parts(session: Session, job_id: str) -> Sequence[Job]:
 def marks(session: Session) -> dict[str, Mark]:
     """Return a mark of every coordinator that runs, oldest first.
 
-    It is another one once anything has happened to the job or to one of its parts, which costs one query and
-    no look at any of them.
+    It is another one once anything has happened to the job or to one of its parts, which costs one query that
+    reads a number of each, instead of planning.
     """
     part = aliased(Job)
     happened = select(func.sum(part.event_seq)).where(part.parent == Job.id).scalar_subquery()

@@ -185,7 +185,7 @@ class ExplainSpec(Spec):
     part: Literal["test", "all"] | None = None
     rows: Annotated[int, Field(ge=1, le=100_000)] | None = None
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
-    features: Explained | None = None
+    features: Annotated[Explained, Field(min_length=1)] | None = None
     repeats: Annotated[int, Field(ge=2, le=100)] = 10
     label: bool | int | Annotated[str, Field(max_length=1000)] | None = None
     steps: Annotated[int, Field(ge=8, le=1000)] = 50

@@ -62,6 +62,16 @@ def test_defaults_are_filled_in_and_refs_pinned(versions: Domain) -> None:
     assert (spec["dataset"], spec["part"], spec["rows"]) == ("more@1", "all", 200)
 
 
+def test_what_was_tested_on_a_fold_has_no_test_part(versions: Domain) -> None:
+    _dataset(versions, "folded", TYPES)
+    spec = TRAIN | {"model": "fold", "dataset": "folded", "algorithm": "mlp"}
+    lease = versions.running(spec=spec | {"fold": {"folds": 5, "number": 0}})
+    versions.commit(lease, Done(result=LEARNED | {"signature": SIGNATURE}, outputs={}))
+    assert _submitted(versions, model="fold", dataset="folded")["part"] == "all"
+    with pytest.raises(Invalid, match="should be all or null"):
+        _submitted(versions, model="fold", dataset="folded", part="test")
+
+
 def test_integrated_gradients_need_no_target(versions: Domain) -> None:
     _dataset(versions, "features", {name: type for name, type in TYPES.items() if name != "label"})
     assert _submitted(versions, dataset="features", method="integrated_gradients")
@@ -87,6 +97,7 @@ def test_integrated_gradients_need_no_target(versions: Domain) -> None:
             "'label' is no feature of the model; it has x, kind, at",
         ),
         ({"features": ["x", "x"]}, ("features", 1), "twice"),
+        ({"features": []}, ("features",), "at least 1 item"),
         ({"partial_dependence": ["price"]}, ("partial_dependence", 0), "'price' is no feature"),
         ({"partial_dependence": ["at"]}, ("partial_dependence", 0), "'at' is of type timestamp"),
         ({"dataset": "more", "part": "test"}, ("part",), "net@1 was tested on rows of own@1 alone"),

@@ -56,6 +56,16 @@ def test_anomalies_are_measured_by_labels_else_by_what_is_made_again(
     assert list(bare.explanation["importance"]["metrics"]) == ["explained_variance", "reconstruction_error"]
     assert importance(bare)["left"] > 0.1
 
+    # Labels that are there for some rows are used, and the other rows as well.
+    some = [bool(odd) if row % 2 == 0 else None for row, odd in enumerate(tied["odd"][1])]
+    partly = learning.write(tmp_path / "half", {**tied, "odd": ("boolean", some)})
+    half = learning.explain(tmp_path / "partly", partly, ran.package, repeats=3)
+    assert next(iter(half.explanation["importance"]["metrics"])) == "pr_auc"
+    assert half.explanation["rows"]["of"] == ROWS
+    none = learning.write(tmp_path / "none", {**tied, "odd": ("boolean", [None] * ROWS)})
+    alone = learning.explain(tmp_path / "nobody", none, ran.package, repeats=3)
+    assert importance(alone) == importance(bare)
+
 
 def test_clusters_are_measured_by_their_labels(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -125,3 +135,24 @@ def test_a_forecast_rests_on_what_it_is_told_of_each_step(tmp_path: Path) -> Non
     assert explained.explanation["rows"]["used"] == round(ROWS * 0.2) - 1
     found = importance(explained)
     assert found["promo"] > 0.3 > 10 * abs(found["noise"])
+
+
+def test_of_many_series_no_more_windows_are_explained_than_was_asked(tmp_path: Path) -> None:
+    count, length = 6, 40
+    steps = np.tile(np.arange(length), count)
+    data = learning.write(
+        tmp_path / "data",
+        {
+            "day": ("timestamp", steps.astype("datetime64[D]").astype("datetime64[us]")),
+            "shop": ("category", np.repeat([f"s{each}" for each in range(count)], length).tolist()),
+            "promo": ("integer", steps % 2),
+            "sold": ("number", 1.0 + steps % 2),
+        },
+    )
+    params = {"time": "day", "series": ["shop"], "horizon": 2, "window": 4, "season": 1, "epochs": 1}
+    spec = {"task": "forecast", "features": ["promo"], "params": params | {"known": ["promo"]}}
+    split = {"by": "time:day", "validation": 0.1, "test": 0.2, "seed": 0}
+    ran = learning.train(tmp_path / "forecast", data, "forecast", "sold", split=split, **spec)
+    explained = learning.explain(tmp_path / "explained", data, ran.package, rows=4, repeats=2)
+    assert explained.explanation["rows"]["of"] > 100
+    assert 2 <= explained.explanation["rows"]["used"] <= 4

@@ -81,7 +81,7 @@ class Explanation(Part):
     model: str
     dataset: str
     task: str
-    target: str
+    target: str | None
     seed: int
     rows: Rows
     importance: Importance | None = None

@@ -8,6 +8,7 @@ from flask import Response, request
 
 from headrace.artifacts import service as artifacts
 from headrace.errors import Invalid, NotFound
+from headrace.jobs.kinds import explain
 from headrace.registry import service as registry
 from headrace.specs import keras_file
 from headrace_web.api import models as api
@@ -73,6 +74,7 @@ def show_version(call: Call, name: str, version: int) -> Response:
         version=row,
         explanations=[explanations.shown(call, each) for _, each in explained if each is not None],
         all_explanations=[each for each, _ in explained],
+        no_explanation=explain.without_score(f"{name}@{row.version}", row),
         bar=bars,
         aliases=[alias for alias, number in aliases.items() if number == row.version],
         **({} if stored is None else evaluations.shown(call, stored)),

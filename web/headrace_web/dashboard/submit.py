@@ -172,7 +172,7 @@ def _fields(session: Session, project: str, kind: str, given: Mapping[str, str])
 
 def _explained() -> list[Field]:
     methods = [
-        ("permutation", "permutation: shuffle each column (any model)"),
+        ("permutation", "permutation: shuffle each column (all but lists of items)"),
         ("integrated_gradients", "integrated gradients: heat maps, words, contributions (networks)"),
     ]
     return [

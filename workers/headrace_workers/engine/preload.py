@@ -71,7 +71,7 @@ def light() -> None:
 
 
 def heavy() -> None:
-    """Import what all jobs need."""
+    """Import what jobs with TensorFlow need."""
     light()
     for name in HEAVY:
         import_module(name)

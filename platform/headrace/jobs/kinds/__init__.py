@@ -8,8 +8,8 @@ that ends the job, and returns the job's result, whose entries ``RESULT`` names.
 `ingest` and `upload` are submitted by uploads only, of datasets and of models, so users cannot ask for them.
 
 The work of a **coordinator** is other jobs, its parts. It has no ``prepare`` and no ``commit``; instead
-``plan(session, job, parts)`` says, from its parts alone and changing nothing, what is to be done next, and
-``finish(session, job, parts, now)`` makes the effects in the transaction that ends it, and returns the
+``plan(session, job, parts)`` says, changing nothing, what is to be done next by what has become of its parts,
+and ``finish(session, job, parts, now)`` makes the effects in the transaction that ends it, and returns the
 result. `headrace.jobs.coordinators` does what a plan says. A part makes no effect of its own: a train job
 that is one keeps its files and what it has learned for its parent. No part is a coordinator: it may have the
 very spec of its parent (`stacking`).

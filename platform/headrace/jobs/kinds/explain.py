@@ -41,11 +41,13 @@ def resolve(session: Session, project: str, spec: ExplainSpec) -> Resolved:
     pinned = resolved.spec
     assert isinstance(pinned, ExplainSpec)
     ref, version = registry.resolve(session, project, pinned.model, "spec", "model")
-    learned_from = version.lineage["spec"]["dataset"]
-    tested = learned_from == pinned.dataset and version.lineage["rows"]["test"] > 0
+    learned = version.lineage["spec"]
+    tested = learned["dataset"] == pinned.dataset and version.lineage["rows"]["test"] > 0
+    # Without a fold it was tested on that, not on the test part of the split.
+    tested = tested and learned.get("fold") is None
     wrong = [*_unfit(str(ref), version, pinned), *_unknown(version, pinned)]
     if pinned.part == "test" and not tested:
-        msg = f"{ref} was tested on rows of {learned_from} alone, if any: should be all or null"
+        msg = f"{ref} was tested on rows of {learned['dataset']} alone, if any: should be all or null"
         wrong.append(FieldError(loc=("spec", "part"), msg=msg))
     if wrong:
         raise Invalid(wrong)
@@ -74,7 +76,7 @@ def commit(
 def _unfit(ref: str, version: ModelVersion, spec: ExplainSpec) -> Iterator[FieldError]:
     """Yield what the method cannot do with ``version``."""
     chosen = algorithm(version.algorithm, "spec", "model")
-    if spec.method == "permutation" and (problem := _without_score(ref, version)):
+    if spec.method == "permutation" and (problem := without_score(ref, version)):
         yield FieldError(loc=("spec", "model"), msg=problem)
     if spec.partial_dependence and version.task not in DEPENDENT:
         msg = f"what {ref}, a {version.task}, predicts has no mean to be told: should be null or empty"
@@ -113,7 +115,7 @@ def _unfit(ref: str, version: ModelVersion, spec: ExplainSpec) -> Iterator[Field
             yield FieldError(loc=("spec", "label"), msg=f"{text[:100]!r} is no class; {ref} has {some}")
 
 
-def _without_score(ref: str, version: ModelVersion) -> str | None:
+def without_score(ref: str, version: ModelVersion) -> str | None:
     """Return why shuffling a column of ``version`` would measure nothing; None where it does."""
     if version.task == "recommendation" and version.lineage["spec"]["target"] is None:
         return (

@@ -39,9 +39,10 @@ def take_over(
     """Return ``spec`` with its members pinned and their features. Raises `Invalid` where they do not fit."""
     if not chosen.combines:
         return spec
-    if spec.cross_validation is not None:
-        msg = "the members have learned from rows of every fold: should be null"
-        raise Invalid.field("spec", "cross_validation", msg=msg)
+    for field in ("cross_validation", "fold"):
+        if getattr(spec, field) is not None:
+            msg = "the members have learned from rows of every fold: should be null"
+            raise Invalid.field("spec", field, msg=msg)
     params = chosen.check_params(spec.params, "spec", "params")
     folds = members_anew.folds(spec)
     chosen.check_fit(params, spec.task or chosen.tasks[0], "spec", "params")

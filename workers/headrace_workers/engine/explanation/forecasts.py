@@ -47,8 +47,11 @@ class Forecasts:
                 f"{columns.horizon} whose values are known."
             )
         assert spec.rows is not None, "the number of rows is resolved when the job is submitted"
-        self._origins = [windows.thinned(own, spec.rows / self.of) for own in every]
-        self.used = sum(map(len, self._origins))
+        left = np.zeros(self.of, np.bool_)
+        left[windows.thinned(np.arange(self.of), spec.rows / self.of)] = True
+        ends = np.cumsum([len(own) for own in every])[:-1]
+        self._origins = [own[kept] for own, kept in zip(every, np.split(left, ends), strict=True)]
+        self.used = int(left.sum())
 
     def measure(self, x: NDArray[np.int32]) -> dict[str, float]:
         """See `permutation.Measured`."""

@@ -54,7 +54,8 @@ def draw(
 ) -> Drawn:
     """Return ``spec.rows`` rows at most, of which the model can predict something, in their order.
 
-    With truth: only rows whose target the model knows. Raises `BadData` where there is no such row.
+    With truth: only rows whose target the model knows, where it has learned one. Raises `BadData` where there
+    is no such row.
     """
     columns = package.predictor.preprocessing
     labels = scoring.labels(package.predictor, reader.schema) if with_truth else None
@@ -98,13 +99,15 @@ def draw(
 
 
 def _eligible(reader: Reader, package: Package, spec: ExplainSpec, labels: str | None) -> NDArray[np.int64]:
-    """Return the numbers of the rows that may be explained, with ``labels`` only those that have one."""
+    """Return the numbers of the rows that may be explained; of a target that is learned, ``labels``, those
+    that have one.
+    """
     columns, target, task = package.predictor.preprocessing, package.predictor.target, package.predictor.task
     eligible = np.ones(reader.rows, np.bool_)
     if spec.part == "test":
         rule = Split.model_validate(package.manifest.lineage["split"])
         eligible = task.tested(reader, rule, columns, target)
-    if labels is not None:
+    if labels is not None and task.learns_target:
         task.check(target, reader.schema)
         for start, batch in reader.batches([labels]):
             known = task.usable(target, batch.column(0)) & batch.column(0).is_valid().to_numpy(

@@ -33,22 +33,22 @@ def labels(predictor: Predictor, schema: pa.Schema) -> str | None:
 
 
 def truth(predictor: Predictor, batch: pa.RecordBatch, column: str) -> NDArray[Any]:
-    """Return the values of the target as `measure` takes them: encoded, or labels as numbers."""
+    """Return the values of the target as `measure` takes them: encoded; or labels, of which some are None."""
     target: Any = predictor.target
     if predictor.task.learns_target:
         encoded: NDArray[Any] = predictor.task.encode_target(target, batch)[0]
         return encoded
     values = batch.column(column)
     if isinstance(target, AnomalyTarget):
-        flags = pc.not_equal(values, pa.scalar(target.normal, values.type))
-        return np.asarray(flags.to_numpy(zero_copy_only=False), np.bool_)
-    return np.asarray(values.to_numpy(zero_copy_only=False))
+        values = pc.not_equal(values, pa.scalar(target.normal, values.type))
+    return np.array(values.to_pylist(), object)
 
 
 def measure(predictor: Predictor, truth: NDArray[Any] | None, values: NDArray[Any]) -> dict[str, float]:
     """Return each metric of what the learner gave; the first is that by which features are ordered.
 
-    Of classes and numbers it is the one that scikit-learn measures by where nothing is said.
+    Of classes and numbers it is the one that scikit-learn measures by where nothing is said. By labels that
+    are not learned, the rows that have one are measured.
     """
     target: Any = predictor.target
     assert truth is not None or not predictor.task.learns_target, "what was learned is what is measured by"
@@ -60,15 +60,18 @@ def measure(predictor: Predictor, truth: NDArray[Any] | None, values: NDArray[An
         }
     if isinstance(target, ClusterTarget):
         found = {}
-        if truth is not None:
-            codes = np.unique(truth, return_inverse=True)[1]
-            found = {name: float(of(codes, nearest(values))) for name, of in LABEL_METRICS.items()}
+        known, labelled = _labelled(truth)
+        if len(labelled) > 1:
+            codes = np.unique(labelled, return_inverse=True)[1]
+            found = {name: float(of(codes, nearest(values)[known])) for name, of in LABEL_METRICS.items()}
         return found | _unexplained("inertia", np.square(distance(values)), np.square(values[:, -1]))
     if isinstance(target, AnomalyTarget | EmbeddingTarget):
         error, whole = values[:, -2].astype(np.float64), values[:, -1]
         found = {}
-        if truth is not None and 0 < truth.sum() < len(truth):
-            roc, pr = scores.areas(error, truth, np.ones((1, len(truth))))
+        known, labelled = _labelled(truth)
+        if 0 < labelled.sum() < len(labelled):
+            odd = labelled.astype(np.bool_)
+            roc, pr = scores.areas(error[known], odd, np.ones((1, len(odd))))
             found = {"pr_auc": float(pr[0]), "roc_auc": float(roc[0])}
         return found | _unexplained(ERROR, error, whole)
     actual, predicted = (predictor.task.decode(target, np.asarray(each)) for each in (truth, values))
@@ -79,6 +82,14 @@ def measure(predictor: Predictor, truth: NDArray[Any] | None, values: NDArray[An
     if target.task == "recommendation":
         return found
     return {"r2": float(metrics.r2_score(actual, predicted)) if len(actual) > 1 else 0.0} | found
+
+
+def _labelled(truth: NDArray[Any] | None) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    """Return which rows have a label, and these labels."""
+    if truth is None:
+        return np.zeros(0, np.bool_), np.zeros(0)
+    known = np.array([label is not None for label in truth], np.bool_)
+    return known, truth[known]
 
 
 def as_gains(found: dict[str, float]) -> dict[str, float]:
