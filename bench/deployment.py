@@ -55,10 +55,14 @@ def succeed(client: Client, id: str) -> Any:
     return job
 
 
-def upload(client: Client, name: str, path: Path) -> None:
-    """Upload ``path`` as dataset ``name`` and wait until it is ready."""
-    version = client.upload_dataset(name, path)
-    client.wait_dataset(name, version["version"], timeout_s=600)
+def upload(client: Client, name: str, path: Path) -> str:
+    """Upload ``path`` as dataset ``name``, wait until it is ready, and return which version it is.
+
+    That is not the latest one where the same file was uploaded before.
+    """
+    version = client.upload_dataset(name, path)["version"]
+    client.wait_dataset(name, version, timeout_s=600)
+    return f"{name}@{version}"
 
 
 def warm_up(client: Client) -> None:

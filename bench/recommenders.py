@@ -93,24 +93,23 @@ def _ours(client: Client, data: Columns, algorithm: str, kind: Kind, params: Par
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write(folder / "movielens.csv", {**data, "part": np.array(PARTS)[data["part"]]})
-        upload(client, "movielens", folder / "movielens.csv")
+        whole = upload(client, "movielens", folder / "movielens.csv")
         spec = {
             "model": f"movielens-{algorithm}-{kind}".replace("_", "-"),
-            "dataset": "movielens",
+            "dataset": whole,
             "algorithm": algorithm,
             "params": {"user": "user", "item": "item", **_sides(data, algorithm), **params},
             "target": "rating" if kind == "ratings" else None,
             "split": {"by": "column:part"},
         }
         trained = succeed(client, client.submit("train", spec)["id"])["result"]
-        wanted = {"model": f"{trained['model']}@{trained['version']}", "dataset": "movielens"}
+        wanted = {"model": f"{trained['model']}@{trained['version']}", "dataset": whole}
         if kind == "clicks":
             features = [name for name in data if name.startswith("user_")]
             _, first = np.unique(data["user"], return_index=True)
             users = {name: data[name][first] for name in ("user", *features)}
             _write(folder / "users.csv", users)
-            upload(client, "movielens-users", folder / "users.csv")
-            wanted |= {"dataset": "movielens-users", "k": TOP}
+            wanted |= {"dataset": upload(client, "movielens-users", folder / "users.csv"), "k": TOP}
         job = client.submit("predict", wanted)["id"]
         succeed(client, job)
         client.output(job, folder / "output")
