@@ -9,10 +9,7 @@ from bench.images import Entry, Images, images
 from bench.images import rows as of
 from bench.quality_row import Row
 
-ENTRIES = [
-    Entry({}, 0.99, [{"dropout": 0.5, "epochs": 12}]),
-    Entry({"epochs": 3}, 0.99),
-]
+ENTRIES = [Entry({}, 0.99, [{"dropout": 0.5}])]
 
 
 def rows() -> list[Row]:

@@ -18,11 +18,11 @@ def rows() -> list[Row]:
     """Return the rows of this data set."""
     return [
         row("matrix_factorization", "ratings", ({}, {"factors": 64}, {"l2": 0.04}, {"l2": 0.09})),
-        row("two_tower", "ratings", ({}, {"l2": 0.04}, {"l2": 0.09}, {"hidden": [32]})),
+        row("two_tower", "ratings", ({}, {"l2": 0.09}, {"dropout": 0.0})),
         row("matrix_factorization", "clicks", ({}, {"factors": 64}, {"negatives": 128}, {"l2": 0.03})),
         row(
             "two_tower",
             "clicks",
-            ({}, {"l2": 0.1}, {"l2": 0.03}, {"dropout": 0.2}, {"hidden": [32]}, {"negatives": 128}),
+            ({}, {"dropout": 0.0}, {"negatives": 128}),
         ),
     ]

@@ -32,7 +32,7 @@ class CnnParams(NetworkParams):
         Field(
             ge=1,
             le=10_000,
-            description="How often training goes through all rows; null: 6 times, or as often as makes 1,000 "
+            description="How often training goes through all rows; null: 10 times, or as often as makes 1,000 "
             "steps, 60 times at most.",
         ),
     ] = None  # type: ignore[assignment]
@@ -63,7 +63,7 @@ class CnnParams(NetworkParams):
         """See `NetworkParams.epochs_of`: a few rows are too few steps in a few epochs."""
         if self.epochs is not None:
             return self.epochs
-        return min(max(6, math.ceil(1000 / math.ceil(rows / self.batch_size))), 60)
+        return min(max(10, math.ceil(1000 / math.ceil(rows / self.batch_size))), 60)
 
     @model_validator(mode="before")
     @classmethod

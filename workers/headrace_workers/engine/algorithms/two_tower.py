@@ -34,8 +34,8 @@ class TwoTowerParams(RecommenderParams):
     item_features: Annotated[
         Features, Field(description="Columns that say something of the item, the same in all of its rows.")
     ] = []
-    hidden: Dense = [64]
-    dropout: Dropout = 0.0
+    hidden: Dense = [32]
+    dropout: Dropout = 0.2
     l2: L2 = 0.06
 
     def features(self) -> tuple[list[str], list[str]]:
