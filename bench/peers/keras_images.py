@@ -1,7 +1,7 @@
 """What a practitioner writes without Headrace: a convolutional network, in one script.
 
-Usage: `python bench/peers/keras_images.py PARTS.npz '{"epochs": 10}'`. Prints one JSON list: the class of each
-test row.
+Usage: `python bench/peers/keras_images.py PARTS.npz '{"epochs": 10}'`. Prints one JSON list: the class of
+each test row.
 """
 
 import json

@@ -32,8 +32,8 @@ class CnnParams(NetworkParams):
         Field(
             ge=1,
             le=10_000,
-            description="How often training goes through all rows; null: 10 times, or as often as makes 1,000 "
-            "steps, 60 times at most.",
+            description="How often training goes through all rows; null: 10 times, or as often as makes "
+            "1,000 steps, 60 times at most.",
         ),
     ] = None  # type: ignore[assignment]
     schedule: Schedule = "cosine"
