@@ -288,7 +288,7 @@ def test_a_bad_trial_is_pruned_and_counts_as_such_however_late_that_is_seen(doma
 @pytest.mark.parametrize(
     ("changes", "loc", "message"),
     [
-        ({"space": {}}, ("spec", "space"), "at least 1"),
+        ({"space": {}}, ("spec", "space"), "is empty: should name what is tried"),
         ({"trials": 0}, ("spec", "trials"), "greater than or equal to 1"),
         ({"space": {"params.rate": {"low": 1, "high": 2}}}, ("spec", "space", "params.rate"), "no param"),
         ({"space": {"seed": {"choices": [1]}}}, ("spec", "space", "seed"), "no param"),

@@ -34,6 +34,11 @@ PATIENCE_S = 60.0
 CSV = b"x,label\n" + b"".join(b"%d.5,%s\n" % (n, b"ab"[n % 2 : n % 2 + 1]) for n in range(200))
 
 
+def _state(task: Path) -> str:
+    """Return the state of a thread, as proc(5) has it."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]
+
+
 class Deployment:
     """A database, a broker and a store, with a scheduler, and workers as they are started."""
 
@@ -166,12 +171,19 @@ class Deployment:
     def freeze_worker(self) -> psutil.Process:
         """Stop the worker, but not while it holds SQLite's write lock, since then nobody could go on."""
         worker = psutil.Process(self.worker.pid)
-        worker.suspend()
+        self._suspend(worker)
         while self._is_locked():
             worker.resume()
             time.sleep(0.05)
-            worker.suspend()
+            self._suspend(worker)
         return worker
+
+    def _suspend(self, worker: psutil.Process) -> None:
+        """Return when every thread stands still: until then one may still take the lock."""
+        worker.suspend()
+        tasks = Path(f"/proc/{worker.pid}/task")
+        while any(_state(task) != "T" for task in tasks.iterdir()):
+            time.sleep(0.01)
 
     def _is_locked(self) -> bool:
         if self.db.engine.dialect.name != "sqlite":

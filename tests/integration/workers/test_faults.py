@@ -65,7 +65,7 @@ def test_a_job_that_depends_on_another_sees_what_it_made(ready: Deployment) -> N
 
 @pytest.mark.parametrize("victim", ["job process", "fork server", "supervisor"])
 def test_whatever_is_killed_the_job_runs_again_and_nothing_is_left(ready: Deployment, victim: str) -> None:
-    job = ready.running(ready.train({"seconds": 1.0, "child": True, "stubborn": True}))
+    job = ready.running(ready.train({"seconds": 2.0, "child": True, "stubborn": True}))
     before = ready.job_processes()
     assert before
     if victim == "job process":

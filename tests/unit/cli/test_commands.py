@@ -458,6 +458,7 @@ EXPLANATION = {
     "model": "m@4",
     "dataset": "d@1",
     "method": "permutation",
+    "task": "classification",
     "rows": {"used": 20, "of": 90, "part": "test"},
     "importance": {
         "metrics": {"accuracy": 0.9},
@@ -513,7 +514,7 @@ def test_attributions_are_shown_as_tables(run: Run, fake: Fake) -> None:
         "completeness": {"largest_error": 0.0123},
         "words": [{"label": "good", "rows": 10, "words": words}],
     }
-    found = {name: EXPLANATION[name] for name in ("model", "dataset", "method", "rows")}
+    found = {name: EXPLANATION[name] for name in ("model", "dataset", "method", "task", "rows")}
     fake.answers["GET", "/api/v1/jobs/job_1/explanation"] = (200, found | {"attributions": attributions})
     lines = [" ".join(line.split()) for line in run("explanation", "job_1").stdout.splitlines()]
     assert "sums miss by at most 0.012" in lines
