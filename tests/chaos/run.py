@@ -39,6 +39,8 @@ from services import free_port
 SLOTS = 2
 BACKLOG = 30
 """So many jobs at most are open at once, so that every fault meets running and waiting ones."""
+MOST_UNANSWERED = 60
+"""A web server that is down accepts nothing, so that jobs which are open do not tell when to wait."""
 FEWEST = 6
 ANSWER_S = 90.0
 """A web server that is killed leaves an idempotency key reserved for a minute."""
@@ -251,7 +253,8 @@ def _disturb(plan: Plan, site: Site, client: Client, report: Report) -> None:
             share = min(lane.share for lane in report.lanes) + 0.05
             ahead = len(client.ledger) - 10 > share * plan.jobs
             # Faults wait for jobs to run, jobs for faults to come: a few there always are.
-            if (ahead and site.watch.open > FEWEST) or site.watch.open + client.unsent > backlog:
+            full = site.watch.open + client.unsent > backlog or client.unanswered > MOST_UNANSWERED
+            if full or (ahead and site.watch.open > FEWEST):
                 time.sleep(0.05)
             else:
                 client.submit(next(requests))
