@@ -66,6 +66,7 @@ TRIED: list[Params] = [
     {"early_stopping": 20, "epochs": 200},
     {"calendar": False},
 ]
+"""Params of `forecast` found by hand, and its own."""
 
 
 def rows(make: Callable[[], MonthlySeries], season: Literal["add", "mul"], peer_is: str) -> list[Row]:

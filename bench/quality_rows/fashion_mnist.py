@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from bench.images import Entry, Images, fetch_fashion, images
+from bench.images import Images, fetch_fashion, images
 from bench.images import rows as of
 from bench.quality_row import Row
-
-ENTRIES = [Entry({}, 0.91, [{"dropout": 0.5}])]
 
 
 def rows() -> list[Row]:
     """Return the rows of this data set."""
-    return of(_images, ENTRIES)
+    return of(_images, 0.91, [{"dropout": 0.5}])
 
 
 def _images() -> Images:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import runpy
 
 from bench.data import HERE
-from bench.images import Entry, Images, images
+from bench.images import Images, images
 from bench.images import rows as of
 from bench.quality_row import Row
-
-ENTRIES = [Entry({}, 0.99, [{"dropout": 0.5}])]
 
 
 def rows() -> list[Row]:
     """Return the rows of this data set."""
-    return of(_images, ENTRIES)
+    return of(_images, 0.99, [{"dropout": 0.5}])
 
 
 def _images() -> Images:

@@ -18,6 +18,13 @@ from headrace_web.idempotency import once
 Problem = Callable[..., dict[str, Any]]
 
 KEY = {"Idempotency-Key": "a-1"}
+BODY = b"id,x,label\n1,2.5,a\n"
+
+
+def streamed(api: Api, body: io.BytesIO) -> Any:
+    """Upload `BODY` as it is read from ``body``."""
+    how: dict[str, Any] = {"content_length": len(BODY), "content_type": "text/csv"}
+    return api.post("datasets/iris/versions", input_stream=body, headers=KEY, **how)
 
 
 def test_the_same_again_gives_the_first_answer_again(api: Api) -> None:
@@ -137,14 +144,7 @@ def test_while_an_upload_is_received_the_second_is_refused(api: Api, problem: Pr
                 seen.append(problem(refused, 409)["type"].rpartition("/")[2])
             return super().read(size)
 
-    body = b"id,x,label\n1,2.5,a\n"
-    first = api.post(
-        "datasets/iris/versions",
-        input_stream=Slow(body),
-        content_length=len(body),
-        content_type="text/csv",
-        headers=KEY,
-    )
+    first = streamed(api, Slow(BODY))
     assert first.status_code == 202
     assert seen == ["idempotency-key-in-use"]
 
@@ -190,14 +190,7 @@ def test_an_upload_keeps_its_key_for_as_long_as_it_takes(
             assert extended.wait(20)
             return super().read(size)
 
-    body = b"id,x,label\n1,2.5,a\n"
-    first = api.post(
-        "datasets/iris/versions",
-        input_stream=Stalled(body),
-        content_length=len(body),
-        content_type="text/csv",
-        headers=KEY,
-    )
+    first = streamed(api, Stalled(BODY))
     assert first.status_code == 202
-    assert api.upload("iris", body, headers=KEY).data == first.data
+    assert api.upload("iris", BODY, headers=KEY).data == first.data
     assert not [thread for thread in threading.enumerate() if thread.name == "idempotency"]

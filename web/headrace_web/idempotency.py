@@ -14,10 +14,10 @@ import threading
 from collections.abc import Callable, Iterator
 
 from flask import Response, request
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from headrace.access import idempotency
+from headrace.db import AWAY
 from headrace.errors import Conflict, Invalid
 from headrace_web.calls import Answer, Call, json_response
 
@@ -95,7 +95,7 @@ def _extended(call: Call, held: idempotency.Reservation) -> Iterator[None]:
                     idempotency.extend(session, held, call.parts.clock())
             except Conflict:
                 return  # `complete` will say so.
-            except SQLAlchemyError as error:
+            except AWAY as error:
                 _log.warning("an idempotency key was not extended: %s", type(error).__name__)
 
     thread = threading.Thread(target=extend, name="idempotency", daemon=True)

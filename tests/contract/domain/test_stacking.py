@@ -13,6 +13,7 @@ from headrace.artifacts.tables import Artifact
 from headrace.errors import Invalid
 from headrace.jobs import retention, service
 from headrace.jobs.kinds import reproduce, stacking, train
+from headrace.jobs.leases import Lease
 from headrace.jobs.states import State
 from headrace.jobs.tables import Job
 from headrace.registry import service as registry
@@ -64,6 +65,17 @@ def run_folds(domain: Domain, count: int = 6) -> list[str]:
         domain.commit(lease, Done(result=result, outputs={}), files(f"held out {number}", "held_out"))
         done.append(lease.job)
     return done
+
+
+def at_the_last_part(domain: Domain) -> tuple[str, Lease]:
+    """Return a stack whose folds have all been run, and the lease of the part that learns from them."""
+    job = stack(domain)
+    domain.tick()
+    run_folds(domain)
+    domain.tick()
+    lease = domain.claim()
+    assert lease is not None
+    return job, lease
 
 
 @pytest.mark.usefixtures("members")
@@ -169,12 +181,7 @@ def test_cancelling_reaches_every_part(domain: Domain) -> None:
 @pytest.mark.usefixtures("members")
 def test_one_running_job_at_a_time_is_enough(domain: Domain) -> None:
     domain.project("default", max_running=1)
-    job = stack(domain)
-    domain.tick()
-    run_folds(domain)
-    domain.tick()
-    lease = domain.claim()
-    assert lease is not None
+    job, lease = at_the_last_part(domain)
     domain.commit(lease, files=files("both package", "package"))
     domain.tick()
     assert domain.job(job).state == State.SUCCEEDED
@@ -194,12 +201,7 @@ def test_a_member_that_was_deleted_meanwhile_is_told(domain: Domain) -> None:
 
 @pytest.mark.usefixtures("members")
 def test_a_member_that_was_deleted_while_the_last_part_ran_is_told(domain: Domain) -> None:
-    job = stack(domain)
-    domain.tick()
-    run_folds(domain)
-    domain.tick()
-    lease = domain.claim()
-    assert lease is not None
+    job, lease = at_the_last_part(domain)
     domain.do(registry.delete_version, "default", "two", 1, now=domain.now)
     domain.commit(lease, Done(result=LEARNED, outputs={}), files("both package", "package"))
     domain.tick()

@@ -96,10 +96,11 @@ class Cnn(Network):
         from keras import layers
 
         from headrace_workers.engine.data.audio import MIDDLE, UNIT
+        from headrace_workers.engine.data.preprocessing import IMAGE
 
         p = self.params
         ((name, pixels),) = inputs.items()
-        scale, offset = (1 / 255, 0.0) if name == "image" else (1 / UNIT, -MIDDLE / UNIT)
+        scale, offset = (1 / 255, 0.0) if name == IMAGE else (1 / UNIT, -MIDDLE / UNIT)
         x = layers.Rescaling(scale, offset, name="rescaling")(pixels)
         # The reference network has no padding; an image too small for that keeps its size instead.
         padding = "valid" if _side_left(min(x.shape[1:3]), p) >= 2 else "same"

@@ -42,6 +42,7 @@ RANGE_DB: Final = 80.0
 """What is that far or further below the loudest band and frame counts as that far below."""
 MIDDLE: Final = 128
 UNIT: Final = 24
+"""The mean of a spectrogram, and a standard deviation."""
 SAMPLE: Final = 1000
 """Rate and length that fit are decided by so many training sounds."""
 
@@ -92,7 +93,7 @@ class AudioEncoder(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    input: ClassVar = "spectrogram"
+    input: ClassVar[str] = "spectrogram"
 
     kind: Literal["audio"] = "audio"
     column: str

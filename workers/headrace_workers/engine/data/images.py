@@ -34,7 +34,7 @@ class ImageEncoder(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    input: ClassVar = "image"
+    input: ClassVar[str] = "image"
 
     kind: Literal["image"] = "image"
     column: str

@@ -29,15 +29,10 @@ from headrace_workers.engine.data.reader import BATCH_ROWS
 from headrace_workers.engine.data.sequences import PADDING, SequenceEncoder, SequenceFitting
 from headrace_workers.engine.data.text import TextEncoder, TextFitting
 
-TABLE, IMAGE, SPECTROGRAM, TEXT, SEQUENCE = (
-    "table",
-    ImageEncoder.input,
-    AudioEncoder.input,
-    "text",
-    "sequence",
-)
-"""The inputs that columns become: all numbers of a row in one vector, an image (that of a sound is
-its spectrogram), a text's tokens, and lists of numbers side by side, shape (length of the longest, columns).
+TABLE, TEXT, SEQUENCE = "table", "text", "sequence"
+IMAGE, SPECTROGRAM = ImageEncoder.input, AudioEncoder.input
+"""The inputs that columns become: all numbers of a row in one vector, a text's tokens, lists of numbers side
+by side, shape (length of the longest, columns), an image, or the spectrogram of a sound.
 
 A second column of text is the input ``text_2``, and so on, in the order of the features.
 """

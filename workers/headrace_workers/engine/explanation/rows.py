@@ -88,10 +88,13 @@ def draw(
     found = np.concatenate(numbers)
     if not len(found):
         raise BadData("There is no row to explain: none of those that were drawn can be predicted.")
+    known = np.concatenate(truth) if labels else None
+    if known is not None and not package.predictor.task.learns_target:
+        known = scoring.codes(known)
     return Drawn(
         inputs={name: np.concatenate([part[name] for part in inputs]) for name in inputs[0]},
         numbers=found,
-        truth=np.concatenate(truth) if labels else None,
+        truth=known,
         raw=pa.concat_batches(kept),
         of=len(eligible),
         bad=len(chosen) - len(found),

@@ -33,7 +33,7 @@ def labels(predictor: Predictor, schema: pa.Schema) -> str | None:
 
 
 def truth(predictor: Predictor, batch: pa.RecordBatch, column: str) -> NDArray[Any]:
-    """Return the values of the target as `measure` takes them: encoded; or labels, of which some are None."""
+    """Return the values of the target: encoded; or labels that are not learned, of which some are None."""
     target: Any = predictor.target
     if predictor.task.learns_target:
         encoded: NDArray[Any] = predictor.task.encode_target(target, batch)[0]
@@ -44,11 +44,19 @@ def truth(predictor: Predictor, batch: pa.RecordBatch, column: str) -> NDArray[A
     return np.array(values.to_pylist(), object)
 
 
+def codes(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return labels as numbers in their order, from 0; -1 for None."""
+    known = np.array([label is not None for label in labels], np.bool_)
+    found = np.full(len(labels), -1, np.int64)
+    found[known] = np.unique(labels[known], return_inverse=True)[1]
+    return found
+
+
 def measure(predictor: Predictor, truth: NDArray[Any] | None, values: NDArray[Any]) -> dict[str, float]:
     """Return each metric of what the learner gave; the first is that by which features are ordered.
 
-    Of classes and numbers it is the one that scikit-learn measures by where nothing is said. By labels that
-    are not learned, the rows that have one are measured.
+    Of classes and numbers it is the one that scikit-learn measures by where nothing is said. ``truth``: the
+    encoded target; or, of labels that are not learned, their `codes`: the rows that have one are measured.
     """
     target: Any = predictor.target
     assert truth is not None or not predictor.task.learns_target, "what was learned is what is measured by"
@@ -62,16 +70,14 @@ def measure(predictor: Predictor, truth: NDArray[Any] | None, values: NDArray[An
         found = {}
         known, labelled = _labelled(truth)
         if len(labelled) > 1:
-            codes = np.unique(labelled, return_inverse=True)[1]
-            found = {name: float(of(codes, nearest(values)[known])) for name, of in LABEL_METRICS.items()}
+            found = {name: float(of(labelled, nearest(values)[known])) for name, of in LABEL_METRICS.items()}
         return found | _unexplained("inertia", np.square(distance(values)), np.square(values[:, -1]))
     if isinstance(target, AnomalyTarget | EmbeddingTarget):
         error, whole = values[:, -2].astype(np.float64), values[:, -1]
         found = {}
         known, labelled = _labelled(truth)
         if 0 < labelled.sum() < len(labelled):
-            odd = labelled.astype(np.bool_)
-            roc, pr = scores.areas(error[known], odd, np.ones((1, len(odd))))
+            roc, pr = scores.areas(error[known], labelled == 1, np.ones((1, len(labelled))))
             found = {"pr_auc": float(pr[0]), "roc_auc": float(roc[0])}
         return found | _unexplained(ERROR, error, whole)
     actual, predicted = (predictor.task.decode(target, np.asarray(each)) for each in (truth, values))
@@ -85,11 +91,10 @@ def measure(predictor: Predictor, truth: NDArray[Any] | None, values: NDArray[An
 
 
 def _labelled(truth: NDArray[Any] | None) -> tuple[NDArray[np.bool_], NDArray[Any]]:
-    """Return which rows have a label, and these labels."""
+    """Return which rows have a label, and the codes of these."""
     if truth is None:
         return np.zeros(0, np.bool_), np.zeros(0)
-    known = np.array([label is not None for label in truth], np.bool_)
-    return known, truth[known]
+    return truth >= 0, truth[truth >= 0]
 
 
 def as_gains(found: dict[str, float]) -> dict[str, float]:
