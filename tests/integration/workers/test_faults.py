@@ -46,10 +46,13 @@ def test_the_trace_of_the_request_reaches_the_log_of_the_worker_and_the_task(rea
     task = json.loads(path.read_text())
     assert (task["request_id"], task["traceparent"]) == ("request-7", trace)
     ready.succeeded(job)
-    ready.until(lambda: job.id in ready.logs() and "action=attempt.end" in ready.logs(), "no line of the log")
-    lines = [line for line in ready.logs().splitlines() if f"job={job.id}" in line]
-    assert [line.partition("action=")[2].split()[0] for line in lines] == ["attempt.begin", "attempt.end"]
-    assert all(f"traceparent={trace}" in line and "request_id=request-7" in line for line in lines)
+
+    def lines() -> list[str]:
+        return [line for line in ready.logs().splitlines() if f"job={job.id}" in line]
+
+    ready.until(lambda: "action=attempt.end" in "".join(lines()), "no line of the log")
+    assert [line.partition("action=")[2].split()[0] for line in lines()] == ["attempt.begin", "attempt.end"]
+    assert all(f"traceparent={trace}" in line and "request_id=request-7" in line for line in lines())
 
 
 def test_a_job_that_depends_on_another_sees_what_it_made(ready: Deployment) -> None:
