@@ -9,9 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn import linear_model
 
 from headrace_workers.engine.algorithms.base import Arrays, Learner, Problem, State, TensorSpec
 from headrace_workers.engine.algorithms.cnn import Cnn, CnnParams
+from headrace_workers.engine.algorithms.logistic_regression import (
+    LogisticRegression,
+    LogisticRegressionParams,
+)
 from headrace_workers.engine.algorithms.mlp import Mlp, MlpParams
 from headrace_workers.engine.algorithms.params import Augmentation
 from headrace_workers.engine.algorithms.random_forest import RandomForest, RandomForestParams
@@ -198,6 +203,20 @@ def test_every_optimizer_learns(optimizer: Any) -> None:
     assert monitor.curve["loss"][-1] < 0.01 < monitor.curve["loss"][0]
     error = np.abs(learner.predict({"table": x}) - targets).mean() * 7
     assert monitor.curve["val_mae"][-1] == pytest.approx(error, rel=1e-4)
+
+
+def test_logistic_regression_has_the_penalty_of_a_normal_prior() -> None:
+    """As scikit-learn has by default, whose optimum is exact."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3)).astype(np.float32)
+    targets = (x[:, 0] > 0).astype(np.int64) + (x[:, 1] > 0).astype(np.int64)
+    problem = Problem("classification", {"table": TensorSpec((3,), "float32")}, 3)
+    rows = Rows.allocate(40, problem.inputs, "int64", Path("unused"))
+    rows.append({"table": x}, targets)
+    learner = LogisticRegression(LogisticRegressionParams(epochs=1000, batch_size=64), problem)
+    learner.fit(rows, None, Monitor())
+    peer = linear_model.LogisticRegression().fit(x, targets)
+    assert learner.predict({"table": x}) == pytest.approx(peer.predict_proba(x), abs=0.005)
 
 
 @pytest.mark.parametrize("options", [{}, {"dense": [4], **REGULARISED}])

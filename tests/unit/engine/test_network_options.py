@@ -190,5 +190,5 @@ def test_a_plateau_takes_the_place_of_the_default_schedule() -> None:
 
 
 def test_few_rows_are_gone_through_more_often() -> None:
-    assert [CnnParams().epochs_of(rows) for rows in (1, 75, 800, 5_000, 60_000)] == [60, 60, 40, 10, 10]
+    assert [CnnParams().epochs_of(rows) for rows in (1, 75, 800, 5_000, 60_000)] == [100, 100, 40, 10, 10]
     assert CnnParams(epochs=3).epochs_of(75) == 3

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from headrace.specs.algorithms import Algorithm, Params
 from headrace_workers.engine.algorithms.base import Encoding
@@ -15,28 +14,17 @@ from headrace_workers.engine.algorithms.params import (
     BatchNorm,
     Dense,
     Dropout,
-    NetworkParams,
-    Schedule,
+    ScheduledParams,
 )
 
 Side = Annotated[int, Field(ge=4, le=1024)]
 
 
-class CnnParams(NetworkParams):
+class CnnParams(ScheduledParams):
     """Params of `cnn`; by default conv 32, pool, conv 64, pool, flatten, dense 128, with dropout."""
 
     encoding = ("image_size", "channels")
 
-    epochs: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            le=10_000,
-            description="How often training goes through all rows; null: 10 times, or as often as makes "
-            "1,000 steps, 60 times at most.",
-        ),
-    ] = None  # type: ignore[assignment]
-    schedule: Schedule = "cosine"
     filters: Annotated[
         list[Annotated[int, Field(ge=1, le=4096)]],
         Field(min_length=1, max_length=16, description="Filters of each convolution; a pool follows each."),
@@ -58,20 +46,6 @@ class CnnParams(NetworkParams):
     channels: Annotated[
         Literal[1, 3] | None, Field(description="1 for grey, 3 for colour; null: as the training images.")
     ] = None
-
-    def epochs_of(self, rows: int) -> int:
-        """See `NetworkParams.epochs_of`: a few rows are too few steps in a few epochs."""
-        if self.epochs is not None:
-            return self.epochs
-        return min(max(10, math.ceil(1000 / math.ceil(rows / self.batch_size))), 60)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_schedule_beside_plateau(cls, data: Any) -> Any:
-        # The default schedule yields to a plateau; one that is asked for does not.
-        if isinstance(data, dict) and data.get("plateau") is not None:
-            return {"schedule": None, **data}
-        return data
 
 
 class Cnn(Network):

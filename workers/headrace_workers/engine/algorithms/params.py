@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from headrace.specs.algorithms import Params
 from headrace.specs.base import Spec, TaskType
@@ -136,6 +137,14 @@ class NetworkParams(Params):
         """Return how many epochs there are of so many training rows."""
         return self.epochs
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_schedule_yields_to_plateau(cls, data: Any) -> Any:
+        # One that is asked for does not.
+        if isinstance(data, dict) and data.get("plateau") is not None:
+            return {"schedule": None, **data}
+        return data
+
     @field_validator("momentum")
     @classmethod
     def _has_momentum(cls, value: float | None, info: ValidationInfo) -> float | None:
@@ -164,3 +173,24 @@ class NetworkParams(Params):
             fitting = "crossentropy" if task == "classification" else "mse, mae or huber"
             found["loss"] = f"{self.loss} is no loss for a {task}: should be {fitting}"
         return found | class_weight_misfits(self.class_weight, task)
+
+
+class ScheduledParams(NetworkParams):
+    """Params of networks whose learning rate falls to 0 over as many steps as are enough."""
+
+    epochs: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=10_000,
+            description="How often training goes through all rows; null: as often as makes 1,000 steps, 10 "
+            "times at least and 100 at most.",
+        ),
+    ] = None  # type: ignore[assignment]
+    schedule: Schedule = "cosine"
+
+    def epochs_of(self, rows: int) -> int:
+        """See `NetworkParams.epochs_of`: a few rows are too few steps in a few epochs."""
+        if self.epochs is not None:
+            return self.epochs
+        return min(max(10, math.ceil(1000 / math.ceil(rows / self.batch_size))), 100)
