@@ -61,9 +61,12 @@ TRIED: list[Params] = [
     {"window": 24},
     {"window": 48},
     {"units": 64},
+    {"units": 256},
     {"dropout": 0.3},
-    {"learning_rate": 0.003},
-    {"early_stopping": 20, "epochs": 200},
+    {"learning_rate": 0.001},
+    {"learning_rate": 0.01},
+    {"schedule": "cosine"},
+    {"early_stopping": 40, "epochs": 200},
     {"calendar": False},
 ]
 """Params of `forecast` found by hand, and its own."""

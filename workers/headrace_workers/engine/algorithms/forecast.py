@@ -14,7 +14,13 @@ from headrace.specs.algorithms import Algorithm, Params
 from headrace.specs.base import Column, TaskType
 from headrace_workers.engine.algorithms.base import Arrays, Monitor, Problem, State
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.algorithms.params import Dropout, EarlyStopping, Epochs, NetworkParams
+from headrace_workers.engine.algorithms.params import (
+    Dropout,
+    EarlyStopping,
+    Epochs,
+    LearningRate,
+    NetworkParams,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,10 +71,11 @@ class ForecastParams(NetworkParams):
     level: Annotated[
         float, Field(ge=0.5, le=0.99, description="The share of values that intervals should hold.")
     ] = 0.9
-    units: Annotated[int, Field(ge=1, le=4096, description="Units of the hidden layers.")] = 32
-    epochs: Epochs = 50
+    units: Annotated[int, Field(ge=1, le=4096, description="Units of the hidden layers.")] = 128
+    epochs: Epochs = 100
+    learning_rate: LearningRate = 0.003
     dropout: Dropout = 0.1
-    early_stopping: EarlyStopping = 5
+    early_stopping: EarlyStopping = 20
 
     def misfits(self, task: TaskType) -> dict[str, str]:
         """See `Params.misfits`."""
