@@ -71,7 +71,7 @@ class ForecastParams(NetworkParams):
     level: Annotated[
         float, Field(ge=0.5, le=0.99, description="The share of values that intervals should hold.")
     ] = 0.9
-    units: Annotated[int, Field(ge=1, le=4096, description="Units of the hidden layers.")] = 128
+    units: Annotated[int, Field(ge=1, le=4096, description="Units of the hidden layers.")] = 64
     epochs: Epochs = 100
     learning_rate: LearningRate = 0.003
     dropout: Dropout = 0.1
