@@ -142,6 +142,25 @@ def test_an_embedding_says_how_much_it_explains(tmp_path: Path, iris: learning.D
     assert [len(each["embedding"]) for each in predictions] == [2, 2]
 
 
+def test_anomalies_are_told_by_what_usual_rows_do_not_need(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3)) @ rng.normal(size=(3, 9)) + rng.normal(0, 0.01, (300, 9))
+    columns: dict[str, tuple[ColumnType, Any]] = {f"x{i}": ("number", x[:, i]) for i in range(9)}
+    data = learning.write(tmp_path, columns)
+
+    def components(name: str, features: list[str]) -> int:
+        ran = _train(tmp_path / f"{name}{len(features)}", data, name, "anomaly", features=features)
+        learner: Any = Package.load(ran.package).predictor.learner
+        return int(learner.model.n_components_ if name == "pca" else learner.components)
+
+    whole = StandardScaler().fit_transform(x)
+    assert components("pca", list(columns)) == decomposition.PCA(0.95).fit(whole).n_components_
+    assert components("pca", ["x0", "x1"]) == 1
+    assert components("autoencoder", list(columns)) == 3
+    failed = _train(tmp_path / "one", data, "pca", "anomaly", features=["x0"]).failed
+    assert "of one encoded column" in failed.message
+
+
 @pytest.mark.parametrize(
     ("name", "task", "params", "reason"),
     [

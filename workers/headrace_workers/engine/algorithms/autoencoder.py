@@ -32,12 +32,19 @@ class Autoencoder(Network):
         """How many encoded values a row has."""
         return sum(prod(spec.shape) for spec in self.problem.inputs.values())
 
+    @property
+    def components(self) -> int:
+        """How many numbers an embedding has."""
+        if self.params.components is not None:
+            return self.params.components
+        return 2 if self.problem.task == "embedding" else min(max(self.width // 3, 1), 64)
+
     def build(self, inputs: dict[str, Any]) -> Any:
         """Return the outputs of the network."""
         from keras import layers
 
         centred = self.centred(inputs)
-        embedding = layers.Dense(self.params.components, name="embedding")(self.encoder(centred))
+        embedding = layers.Dense(self.components, name="embedding")(self.encoder(centred))
         return layers.Concatenate(name="output")([embedding, *self.errors(centred, self.decoder(embedding))])
 
     def output(self, tensor: Any) -> Any:

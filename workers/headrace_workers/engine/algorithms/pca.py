@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from headrace_workers.engine.training.rows import Rows
 
+VARIANCE = 0.95
+"""The share of it that the components of usual rows hold."""
+
 
 class PcaParams(ComponentsParams):
     """Params of `pca`."""
@@ -33,6 +36,8 @@ class Pca(Estimator):
 
         table, _ = self.all_rows(training)
         components = self.params.components
+        if components is None:
+            components = 2 if self.problem.task == "embedding" else _of_usual_rows(table)
         for what, most in (("training rows", len(table)), ("encoded columns", table.shape[1])):
             if components > most:
                 raise BadSpec(f"components: {components} are more than the {most} {what}.")
@@ -55,6 +60,19 @@ class Pca(Estimator):
             "components": self.model.components_,
             "explained_variance": self.model.explained_variance_,
         }
+
+
+def _of_usual_rows(table: NDArray[np.float64]) -> int:
+    """Return how many components hold `VARIANCE`, less than all: what is left tells anomalies."""
+    import numpy as np
+    from sklearn.decomposition import PCA
+
+    most: int = min(len(table), table.shape[1]) - 1
+    if most < 1:
+        raise BadSpec("components: of one encoded column, or one row, nothing is left to tell anomalies by.")
+    spread = np.cumsum(PCA(most, svd_solver="full").fit(table).explained_variance_)
+    total = table.var(axis=0, ddof=1).sum()
+    return min(int(np.searchsorted(spread, VARIANCE * total)) + 1, most)
 
 
 ALGORITHM = Algorithm(

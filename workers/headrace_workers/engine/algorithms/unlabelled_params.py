@@ -10,7 +10,16 @@ from headrace.specs.algorithms import Params
 from headrace.specs.base import TaskType
 from headrace_workers.engine.algorithms.params import Dense, EarlyStopping, Epochs, NetworkParams
 
-Components = Annotated[int, Field(ge=1, le=1000, description="How many numbers a row becomes.")]
+Components = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=1000,
+        description="How many numbers a row becomes; null: 2, and where anomalies are to be found as many as "
+        "a usual row needs: those that hold 95 % of the variance with pca, with networks a third of the "
+        "encoded values, 64 at most.",
+    ),
+]
 Contamination = Annotated[
     float | None,
     Field(
@@ -32,7 +41,7 @@ def contamination_misfits(contamination: float | None, task: TaskType) -> dict[s
 class ComponentsParams(Params):
     """What those that are no networks can be told."""
 
-    components: Components = 2
+    components: Components = None
     contamination: Contamination = None
 
     def misfits(self, task: TaskType) -> dict[str, str]:
@@ -44,7 +53,7 @@ class AutoencoderParams(NetworkParams):
     """What those that are networks can be told."""
 
     epochs: Epochs = 50
-    components: Components = 2
+    components: Components = None
     hidden: Dense = [64]
     early_stopping: EarlyStopping = 10
     contamination: Contamination = None

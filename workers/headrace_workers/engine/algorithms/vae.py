@@ -59,8 +59,8 @@ class Vae(Autoencoder):
 
         centred = self.centred(inputs)
         hidden = self.encoder(centred)
-        mean = layers.Dense(self.params.components, name="embedding")(hidden)
-        bounded = layers.Dense(self.params.components, activation="tanh", name="spread")(hidden)
+        mean = layers.Dense(self.components, name="embedding")(hidden)
+        bounded = layers.Dense(self.components, activation="tanh", name="spread")(hidden)
         log_variance = layers.Rescaling(LARGEST, name="log_variance")(bounded)
         half = layers.Rescaling(0.5, name="half")(log_variance)
         deviation = layers.Activation("exponential", name="deviation")(half)
@@ -88,7 +88,7 @@ class Vae(Autoencoder):
         """Return what `engine.tasks.embedding` has of a learner."""
         import numpy as np
 
-        return np.delete(super().predict(inputs), self.params.components, axis=1)
+        return np.delete(super().predict(inputs), self.components, axis=1)
 
     def sample(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Return ``count`` rows as the decoder makes them of embeddings that ``rng`` draws.
@@ -97,7 +97,7 @@ class Vae(Autoencoder):
         """
         import numpy as np
 
-        drawn = rng.standard_normal((count, self.params.components), np.float32)
+        drawn = rng.standard_normal((count, self.components), np.float32)
         mean: NDArray[np.float32] = self.model.get_layer(MEAN).moving_mean.numpy()
         return self._decoder({"drawn": drawn}) + mean
 
@@ -109,12 +109,12 @@ class Vae(Autoencoder):
 
         from headrace_workers.engine.training.forward import Forward
 
-        drawn = keras.Input((self.params.components,), name="drawn")
+        drawn = keras.Input((self.components,), name="drawn")
         tensor: Any = drawn
         for i in range(1, len(self.params.hidden) + 1):
             tensor = self.model.get_layer(f"{DECODER}_{i}")(tensor)
         tensor = self.model.get_layer(RECONSTRUCTION)(tensor)
-        problem = replace(self.problem, inputs={"drawn": TensorSpec((self.params.components,), "float32")})
+        problem = replace(self.problem, inputs={"drawn": TensorSpec((self.components,), "float32")})
         return Forward(keras.Model({"drawn": drawn}, tensor), problem)
 
     def _sum(self, tensor: Any) -> Any:
