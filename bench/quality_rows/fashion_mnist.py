@@ -9,7 +9,7 @@ from bench.quality_row import Row
 
 def rows() -> list[Row]:
     """Return the rows of this data set."""
-    return of(_images, 0.91, [{"dropout": 0.5}])
+    return of(_images, 0.91, [{"dropout": 0.5}, {"batch_norm": True}])
 
 
 def _images() -> Images:

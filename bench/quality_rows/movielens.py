@@ -19,6 +19,6 @@ def rows() -> list[Row]:
     return [
         row("matrix_factorization", "ratings", ({}, {"factors": 64}, {"l2": 0.04}, {"l2": 0.09})),
         row("two_tower", "ratings", ({}, {"l2": 0.09}, {"dropout": 0.0})),
-        row("matrix_factorization", "clicks", ({}, {"factors": 64}, {"negatives": 128}, {"l2": 0.03})),
-        row("two_tower", "clicks", ({}, {"dropout": 0.0}, {"negatives": 128})),
+        row("matrix_factorization", "clicks", ({}, {"factors": 64}, {"negatives": 256}, {"l2": 0.03})),
+        row("two_tower", "clicks", ({}, {"dropout": 0.0}, {"negatives": 256})),
     ]

@@ -75,7 +75,7 @@ class RecommenderParams(NetworkParams):
             le=4096,
             description="From clicks: from how many items, drawn at random, that of a row must stand out.",
         ),
-    ] = 32
+    ] = 128
     epochs: Epochs = 30
     batch_size: BatchSize = 512
     learning_rate: LearningRate = 0.005
