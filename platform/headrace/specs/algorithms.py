@@ -187,7 +187,9 @@ def _refuse(misfits: dict[str, str], *loc: str | int) -> None:
 def field_errors(error: ValidationError, *loc: str | int) -> list[FieldError]:
     """Return pydantic's errors as ours, each ``loc`` prefixed by ``loc``."""
     return [
-        FieldError(loc=(*loc, *e["loc"]), msg=e["msg"].removeprefix("Value error, ").replace(" after validation", ""))
+        FieldError(
+            loc=(*loc, *e["loc"]), msg=e["msg"].removeprefix("Value error, ").replace(" after validation", "")
+        )
         for e in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 
