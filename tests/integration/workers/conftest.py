@@ -189,7 +189,7 @@ class Deployment:
         if self.db.engine.dialect.name != "sqlite":
             return False
         driver: Any = self.db.engine.dialect.dbapi
-        with closing(driver.connect(self.db.url.database, timeout=1.0, isolation_level=None)) as connection:
+        with closing(driver.connect(self.db.url.database, timeout=0.2, isolation_level=None)) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except driver.OperationalError:

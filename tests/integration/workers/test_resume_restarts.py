@@ -54,7 +54,8 @@ def test_any_schedule_of_kills_and_shutdowns_over_several_workers(ready: Deploym
 
 def test_a_worker_back_from_the_dead_keeps_no_checkpoint_while_its_rival_goes_on(ready: Deployment) -> None:
     calm = digest(ready, walk(ready, step_s=0))
-    job = walk(ready)
+    # Long enough for a slow machine to find a moment in which the worker may be frozen.
+    job = walk(ready, step_s=0.1)
     has_checkpoints(ready, job)
     # Its job process goes on, so checkpoints wait for it when it comes back.
     zombie = ready.freeze_worker()

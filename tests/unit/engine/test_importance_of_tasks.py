@@ -134,7 +134,7 @@ def test_a_forecast_rests_on_what_it_is_told_of_each_step(tmp_path: Path) -> Non
     explained = learning.explain(tmp_path / "explained", data, ran.package, part="test", repeats=3)
     assert explained.explanation["rows"]["used"] == round(ROWS * 0.2) - 1
     found = importance(explained)
-    assert found["promo"] > 0.3 > 10 * abs(found["noise"])
+    assert found["promo"] > 0.3 > 3 * abs(found["noise"])
 
 
 def test_of_many_series_no_more_windows_are_explained_than_was_asked(tmp_path: Path) -> None:
