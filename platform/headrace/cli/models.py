@@ -157,7 +157,14 @@ def algorithms(name: str | None, as_json: bool, **server: Any) -> None:
         return
     output.print_fields({"algorithm": chosen["name"], "about": chosen.get("summary")})
     fields = chosen.get("params", {}).get("properties", {})
-    params = [(param, field.get("default"), field.get("description", "")) for param, field in fields.items()]
+    params = [
+        (
+            param,
+            "null" if field.get("default", "") is None else field.get("default"),
+            field.get("description", ""),
+        )
+        for param, field in fields.items()
+    ]
     output.print_table(["param", "default", "meaning"], params, empty="no params", flexible=["meaning"])
 
 
