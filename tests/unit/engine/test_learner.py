@@ -22,7 +22,7 @@ from headrace_workers.engine.algorithms.params import Augmentation
 from headrace_workers.engine.algorithms.random_forest import RandomForest, RandomForestParams
 from headrace_workers.engine.package import weights_digest
 from headrace_workers.engine.training import steps
-from headrace_workers.engine.training.determinism import epoch_order
+from headrace_workers.engine.training.determinism import EPOCH_ORDER, epoch_order
 from headrace_workers.engine.training.plateau import Plateau
 from headrace_workers.engine.training.rows import Rows
 
@@ -187,6 +187,15 @@ def test_a_state_of_another_network_is_refused(tmp_path: Path) -> None:
         Cnn(CnnParams(filters=[8]), IMAGES).load_state(state)
     with pytest.raises(KeyError):
         Cnn(CnnParams(filters=[4], dense=[3]), IMAGES).load_state(State({}, state.values))
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 70_000])
+def test_the_order_of_rows_is_numpys_and_takes_few_bytes(count: int) -> None:
+    """Versions of before must be made again with it."""
+    order = epoch_order(5, 3, count)
+    wanted = np.random.default_rng([5, EPOCH_ORDER, 3]).permutation(count)
+    assert order.tolist() == wanted.tolist()
+    assert order.itemsize <= 4
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])

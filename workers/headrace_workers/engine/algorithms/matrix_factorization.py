@@ -35,6 +35,5 @@ ALGORITHM = Algorithm(
     params=MatrixFactorizationParams,
     code="headrace_workers.engine.algorithms.matrix_factorization:MatrixFactorization",
     needs_features=False,
-    streams=True,
     trial={"epochs": 20, "learning_rate": 0.02, "factors": 8, "negatives": 8, "l2": 0.0, "batch_size": 64},
 )

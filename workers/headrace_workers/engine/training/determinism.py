@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +45,14 @@ def seed(value: int) -> None:
     keras.utils.set_random_seed(value)
 
 
-def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """Return the order of ``count`` rows in ``epoch`` (from 0): a function of its arguments alone."""
-    return generator(seed, EPOCH_ORDER, epoch).permutation(count)
+def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.integer[Any]]:
+    """Return the order of ``count`` rows in ``epoch`` (from 0): a function of its arguments alone.
+
+    It is all that a streamed fit keeps of each row, so its numbers are no wider than they must be.
+    """
+    order = np.arange(count, dtype=np.min_scalar_type(count))
+    generator(seed, EPOCH_ORDER, epoch).shuffle(order)
+    return order
 
 
 def generator(seed: int, purpose: int, epoch: int) -> np.random.Generator:

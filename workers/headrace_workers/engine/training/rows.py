@@ -112,13 +112,20 @@ class Rows:
 
     def all(self) -> tuple[Arrays, NDArray[Any]]:
         """Return all rows; the caller answers for the memory."""
-        return self.take(np.arange(self.count))
+        return self._between(0, self.count)
 
     def blocks(self) -> Iterator[tuple[Arrays, NDArray[Any]]]:
         """Yield all rows in order, in blocks of at most 32 MB."""
         size = max(BLOCK_BYTES // self.row_bytes, 1)
         for start in range(0, self.count, size):
-            yield self.take(np.arange(start, min(start + size, self.count)))
+            yield self._between(start, min(start + size, self.count))
+
+    def _between(self, start: int, stop: int) -> tuple[Arrays, NDArray[Any]]:
+        if self._memory is not None:
+            return self._fields(self._memory[start:stop])
+        assert self._file is not None
+        self._file.seek(start * self.row_bytes)
+        return self._fields(np.fromfile(self._file, self._record, stop - start))
 
     def _fields(self, records: NDArray[Any]) -> tuple[Arrays, NDArray[Any]]:
         names = [name for name in self._record.names or () if name != TARGET]

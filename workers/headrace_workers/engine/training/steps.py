@@ -31,7 +31,7 @@ class Epoch(NamedTuple):
     """Pass ``number`` over the rows: their order; what each is changed by, shape (rows, `DRAWS`), or None."""
 
     number: int
-    order: NDArray[np.int64]
+    order: NDArray[np.integer[Any]]
     draws: NDArray[np.float32] | None
 
     @classmethod
@@ -77,7 +77,7 @@ class Steps:
         """
         limit = max(BLOCK_BYTES // (rows.row_bytes * batch_size), 1)
         steps = min(self._steps, limit)
-        chosen = epoch.order[done : done + steps * batch_size]
+        chosen = epoch.order[done : done + steps * batch_size].astype(np.int64)
         started = time.monotonic()
         inputs, targets = rows.take(chosen)
         if epoch.draws is not None:
