@@ -147,6 +147,7 @@ def test_a_folder_for_sockets_that_others_can_write_to_is_refused(settings: Sett
     settings.runtime.symlink_to(settings.data)
     with pytest.raises(Unavailable, match="only you can write"):
         broker.prepare(settings)
+    settings.runtime.unlink()  # It may be in /tmp, where the next run would find it.
 
 
 def test_the_broker_of_the_wheel_serves_where_the_path_has_none(
