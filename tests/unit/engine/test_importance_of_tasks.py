@@ -128,13 +128,14 @@ def test_a_forecast_rests_on_what_it_is_told_of_each_step(tmp_path: Path) -> Non
     )
     params = {"time": "day", "horizon": 2, "window": 4, "season": 1, "epochs": 20}
     params |= {"known": ["promo", "noise"], "calendar": False, "learning_rate": 0.01}
+    params |= {"units": 32, "early_stopping": 5}
     spec = {"task": "forecast", "features": ["promo", "noise"], "params": params}
     split = {"by": "time:day", "validation": 0.1, "test": 0.2, "seed": 0}
     ran = learning.train(tmp_path / "forecast", data, "forecast", "sold", split=split, **spec)
     explained = learning.explain(tmp_path / "explained", data, ran.package, part="test", repeats=3)
     assert explained.explanation["rows"]["used"] == round(ROWS * 0.2) - 1
     found = importance(explained)
-    assert found["promo"] > 0.3 > 3 * abs(found["noise"])
+    assert found["promo"] > 0.3 > 10 * abs(found["noise"])
 
 
 def test_of_many_series_no_more_windows_are_explained_than_was_asked(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.specs.algorithms import Algorithm
 from headrace_workers.engine.algorithms.network import Network
-from headrace_workers.engine.algorithms.unlabelled_params import AutoencoderParams
+from headrace_workers.engine.algorithms.unlabelled_params import EMBEDDED, AutoencoderParams
 
 if TYPE_CHECKING:
     from headrace_workers.engine.training.objective import Objective
@@ -37,7 +37,7 @@ class Autoencoder(Network):
         """How many numbers an embedding has."""
         if self.params.components is not None:
             return self.params.components
-        return 2 if self.problem.task == "embedding" else min(max(self.width // 3, 1), 64)
+        return EMBEDDED if self.problem.task == "embedding" else min(max(self.width // 3, 1), 64)
 
     def build(self, inputs: dict[str, Any]) -> Any:
         """Return the outputs of the network."""

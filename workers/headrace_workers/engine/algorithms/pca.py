@@ -8,11 +8,12 @@ from headrace.errors import BadSpec
 from headrace.specs.algorithms import Algorithm
 from headrace_workers.engine.algorithms.base import Arrays, Monitor
 from headrace_workers.engine.algorithms.estimator import Estimator
-from headrace_workers.engine.algorithms.unlabelled_params import ComponentsParams
+from headrace_workers.engine.algorithms.unlabelled_params import EMBEDDED, ComponentsParams
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from sklearn.decomposition import PCA
 
     from headrace_workers.engine.training.rows import Rows
 
@@ -37,7 +38,9 @@ class Pca(Estimator):
         table, _ = self.all_rows(training)
         components = self.params.components
         if components is None:
-            components = 2 if self.problem.task == "embedding" else _of_usual_rows(table)
+            if self.problem.task == "anomaly":
+                return _of_usual_rows(table)
+            components = EMBEDDED
         for what, most in (("training rows", len(table)), ("encoded columns", table.shape[1])):
             if components > most:
                 raise BadSpec(f"components: {components} are more than the {most} {what}.")
@@ -62,17 +65,15 @@ class Pca(Estimator):
         }
 
 
-def _of_usual_rows(table: NDArray[np.float64]) -> int:
-    """Return how many components hold `VARIANCE`, less than all: what is left tells anomalies."""
-    import numpy as np
+def _of_usual_rows(table: NDArray[np.float64]) -> PCA:
+    """Return the components that hold `VARIANCE`, less than all: what is left tells anomalies."""
     from sklearn.decomposition import PCA
 
-    most: int = min(len(table), table.shape[1]) - 1
+    most = min(table.shape) - 1
     if most < 1:
         raise BadSpec("components: of one encoded column, or one row, nothing is left to tell anomalies by.")
-    spread = np.cumsum(PCA(most, svd_solver="full").fit(table).explained_variance_)
-    total = table.var(axis=0, ddof=1).sum()
-    return min(int(np.searchsorted(spread, VARIANCE * total)) + 1, most)
+    found = PCA(VARIANCE, svd_solver="full").fit(table)
+    return found if found.n_components_ <= most else PCA(most, svd_solver="full").fit(table)
 
 
 ALGORITHM = Algorithm(

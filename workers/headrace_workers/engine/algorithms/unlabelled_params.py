@@ -20,6 +20,8 @@ Components = Annotated[
         "encoded values, 64 at most.",
     ),
 ]
+EMBEDDED = 2
+"""Components of an embedding where nothing is said: those of a picture."""
 Contamination = Annotated[
     float | None,
     Field(

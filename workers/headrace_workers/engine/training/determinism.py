@@ -48,7 +48,7 @@ def seed(value: int) -> None:
 def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.integer[Any]]:
     """Return the order of ``count`` rows in ``epoch`` (from 0): a function of its arguments alone.
 
-    It is all that a streamed fit keeps of each row, so its numbers are no wider than they must be.
+    A streamed fit keeps it in memory, so its numbers are no wider than they must be.
     """
     order = np.arange(count, dtype=np.min_scalar_type(count))
     generator(seed, EPOCH_ORDER, epoch).shuffle(order)
